@@ -1,0 +1,173 @@
+"""What `/status` says: every route and upstream as it is now.
+
+    {"version", "uptime_seconds", "ready", "draining",
+     "routes": [{"name", "upstream", "critical", "in_flight",
+                 "breaker": {"state", "since_seconds", "retry_after", "dry_run"} | null,
+                 "totals": {"requests", "by_outcome", "refused_by_reason", "would_refuse_by_reason",
+                            "fallbacks"},
+                 "latency": {"p50", "p99"},
+                 "last_known_good": {"newest_age_seconds"}}],
+     "upstreams": [{"name", "endpoints": [{"name", "ejected", "pending"}],
+                    "connections": {"idle", "active"}}]}
+
+Times are seconds, to the millisecond. `latency` is estimated from the histogram's buckets since the start;
+its members, and `newest_age_seconds`, are null while there is nothing to tell. The route "-" holds what
+matched none.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from sidecar import __version__
+from sidecar.clock import Clock
+from sidecar.policy.breaker import Breaker
+from sidecar.policy.endpoints import Upstream
+from sidecar.policy.route import Route
+
+
+class Totals(Protocol):
+    """What was counted about a route since the start."""
+
+    @property
+    def in_flight(self) -> int:
+        """Started and not finished."""
+
+    @property
+    def requests(self) -> int:
+        """Finished."""
+
+    @property
+    def by_outcome(self) -> Mapping[str, int]:
+        """Finished requests by outcome."""
+
+    @property
+    def refused_by_reason(self) -> Mapping[str, int]:
+        """Refusals by reason."""
+
+    @property
+    def would_refuse_by_reason(self) -> Mapping[str, int]:
+        """What a dry run would have refused, by reason."""
+
+    @property
+    def fallbacks(self) -> Mapping[str, int]:
+        """Answers of the ladder by kind of rung."""
+
+    @property
+    def p50(self) -> float | None:
+        """Seconds; None while nothing finished."""
+
+    @property
+    def p99(self) -> float | None:
+        """Seconds; None while nothing finished."""
+
+    @property
+    def newest_age(self) -> float | None:
+        """Seconds since the newest answer was kept; None if there is none."""
+
+
+class Connections(Protocol):
+    """Connections to one endpoint."""
+
+    @property
+    def idle(self) -> int:
+        """Waiting in the pool."""
+
+    @property
+    def active(self) -> int:
+        """Carrying an exchange."""
+
+
+class Status:
+    """Called for each `/status`.
+
+    totals: what was counted about the route of a name. pools: by the upstream's name. clock: the one the
+    breakers run on; the uptime counts from the construction. ready: empty when ready. draining: whether the
+    process is on its way out.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Iterable[Route],
+        upstreams: Iterable[Upstream],
+        pools: Mapping[str, Sequence[Connections]],
+        totals: Callable[[str], Totals],
+        ready: Callable[[], str],
+        draining: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self._routes = tuple(routes)
+        self._upstreams = tuple(upstreams)
+        self._pools = pools
+        self._totals = totals
+        self._ready = ready
+        self._draining = draining
+        self._clock = clock
+        self._started = clock()
+
+    def __call__(self) -> dict[str, Any]:
+        """The document."""
+        now = self._clock()
+        return {
+            "version": __version__,
+            "uptime_seconds": round(now - self._started, 3),
+            "ready": not self._ready(),
+            "draining": self._draining(),
+            "routes": [*(self._route(route, now) for route in self._routes), self._unmatched()],
+            "upstreams": [self._upstream(upstream) for upstream in self._upstreams],
+        }
+
+    def _route(self, route: Route, now: float) -> dict[str, Any]:
+        return {
+            "name": route.name,
+            "upstream": route.upstream.name,
+            "critical": route.critical,
+            "breaker": None if route.breaker is None else _breaker(route.breaker, now),
+            **self._counted(route.name),
+        }
+
+    def _unmatched(self) -> dict[str, Any]:
+        return {"name": "-", "upstream": None, "critical": False, "breaker": None, **self._counted("-")}
+
+    def _counted(self, route: str) -> dict[str, Any]:
+        totals = self._totals(route)
+        return {
+            "in_flight": totals.in_flight,
+            "totals": {
+                "requests": totals.requests,
+                "by_outcome": totals.by_outcome,
+                "refused_by_reason": totals.refused_by_reason,
+                "would_refuse_by_reason": totals.would_refuse_by_reason,
+                "fallbacks": totals.fallbacks,
+            },
+            "latency": {"p50": _rounded(totals.p50), "p99": _rounded(totals.p99)},
+            "last_known_good": {"newest_age_seconds": _rounded(totals.newest_age)},
+        }
+
+    def _upstream(self, upstream: Upstream) -> dict[str, Any]:
+        away = upstream.ejected()
+        pools = self._pools.get(upstream.name, ())
+        return {
+            "name": upstream.name,
+            "endpoints": [
+                {"name": endpoint.name, "ejected": endpoint in away, "pending": endpoint.pending}
+                for endpoint in upstream.endpoints
+            ],
+            "connections": {
+                "idle": sum(pool.idle for pool in pools),
+                "active": sum(pool.active for pool in pools),
+            },
+        }
+
+
+def _breaker(breaker: Breaker, now: float) -> dict[str, Any]:
+    return {
+        "state": breaker.state,
+        "since_seconds": _rounded(now - breaker.since),
+        "retry_after": _rounded(breaker.retry_after()),
+        "dry_run": breaker.dry_run,
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,274 @@
+"""Configuration to objects: the one translator. Policies know no pydantic, the wire knows no YAML.
+
+Everything that can be worked out at load is worked out here: request-line parts, header lines, sets of names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from sidecar import config
+from sidecar.clock import Clock
+from sidecar.observer import Observer
+from sidecar.policy.answer import Answer
+from sidecar.policy.breaker import Breaker
+from sidecar.policy.budget import RetryBudget
+from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.ejection import Ejection
+from sidecar.policy.endpoints import Upstream
+from sidecar.policy.expect import Expect
+from sidecar.policy.fallback import Failover, LastKnownGood, Rung, Static
+from sidecar.policy.retry import Retry
+from sidecar.policy.route import Route
+from sidecar.policy.router import Match, Router
+from sidecar.proxy.target import Rewrite, Target
+from sidecar.wire import tls
+from sidecar.wire.dial import Dialer
+from sidecar.wire.pool import Pool
+
+LEASE_SLACK: Final = 5.0
+"""Seconds beyond the attempt timeout after which a probe's permit is taken back."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Built:
+    """What a configuration becomes."""
+
+    router: Router[Route]
+    routes: list[Route]
+    upstreams: dict[str, Upstream]
+    pools: dict[str, list[Pool]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """Builds on the given clocks and source of chance."""
+
+    observer: Observer
+    clock: Clock
+    rng: Random
+
+    def build(self, loaded: config.Config) -> Built:
+        """The objects that serve `loaded`."""
+        pools: dict[str, list[Pool]] = {}
+        upstreams: dict[str, Upstream] = {}
+        budgets = _budgets(loaded)
+        for name, upstream in loaded.upstreams.items():
+            targets = [self._target(endpoint, upstream) for endpoint in upstream.endpoints]
+            pools[name] = [target.pool for target in targets]
+            upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name))
+        shared: dict[str, Breaker] = {}
+        routes = [self._route(route, upstreams, shared) for route in loaded.routes]
+        matches = [(_match(route), built) for route, built in zip(loaded.routes, routes, strict=True)]
+        return Built(router=Router(matches), routes=routes, upstreams=upstreams, pools=pools)
+
+    def _target(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Target:
+        added = _header_lines(upstream.headers.set)
+        removed = {name.lower().encode() for name in (*upstream.headers.remove, *upstream.headers.set)}
+        return Target(
+            name=endpoint.url,
+            pool=self._pool(endpoint, upstream),
+            authority=_authority(endpoint).encode(),
+            base_path=endpoint.base_path.encode(),
+            added=added,
+            removed=frozenset(removed),
+        )
+
+    def _pool(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Pool:
+        limits = upstream.pool
+        return Pool(
+            name=endpoint.url,
+            dialer=self._dialer(endpoint, upstream),
+            connections=limits.connections,
+            idle=limits.idle,
+            idle_timeout=limits.idle_timeout,
+            max_age=limits.max_age,
+            clock=self.clock,
+        )
+
+    def _dialer(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Dialer:
+        secure = endpoint.scheme == "https"
+        asked = upstream.tls
+        context = tls.context_for(asked.ca, asked.cert, asked.key, asked.min_version) if secure else None
+        return Dialer(
+            host=endpoint.host,
+            port=endpoint.port,
+            tls=context,
+            server_name=(asked.server_name or endpoint.host) if secure else None,
+            connect_timeout=upstream.connect_timeout,
+            clock=self.clock,
+        )
+
+    def _upstream(
+        self, name: str, upstream: config.Upstream, targets: list[Target], budget: config.Budget | None
+    ) -> Upstream:
+        ejection = upstream.ejection
+        return Upstream(
+            name=name,
+            endpoints=targets,
+            ejection=Ejection(
+                consecutive_failures=ejection.consecutive_failures,
+                base=ejection.for_,
+                cap=ejection.for_max,
+                max_share=ejection.max_share,
+                clock=self.clock,
+            ),
+            budget=RetryBudget(
+                ratio=0.2 if budget is None else budget.ratio,
+                per_second=1.0 if budget is None else budget.per_second,
+                clock=self.clock,
+            ),
+            clock=self.clock,
+            rng=self.rng,
+        )
+
+    def _route(
+        self, route: config.Route, upstreams: Mapping[str, Upstream], shared: dict[str, Breaker]
+    ) -> Route:
+        upstream = upstreams[route.upstream]
+        observer = self.observer.route(route.name)
+        attempt = route.timeout.attempt
+        built = Route(
+            name=route.name,
+            upstream=upstream,
+            total=route.timeout.total,
+            attempt_timeout=attempt,
+            idle=route.timeout.idle,
+            critical=route.critical,
+            bulkhead=None if route.bulkhead is None else Bulkhead(route.bulkhead.in_flight),
+            breaker=self._breaker(route, attempt, shared),
+            retry=self._retry(route.retry, upstream),
+            expect=_expect(route.expect),
+            ladder=tuple(_rung(rung, upstreams) for rung in route.fallback),
+            unavailable=None if route.unavailable is None else _answer(route.unavailable),
+            observer=observer,
+        )
+        built.plan = _rewrite(route)
+        return built
+
+    def _breaker(self, route: config.Route, lease: float, shared: dict[str, Breaker]) -> Breaker | None:
+        asked = route.breaker
+        if not asked.enabled:
+            return None
+        if asked.share == "upstream" and route.upstream in shared:
+            return shared[route.upstream]
+        slow = asked.slow_calls
+        breaker = Breaker(
+            consecutive_failures=asked.consecutive_failures,
+            failure_ratio=asked.failure_ratio,
+            window=asked.window,
+            minimum_requests=asked.minimum_requests,
+            slow_longer_than=None if slow is None else slow.longer_than,
+            slow_ratio=1.0 if slow is None else slow.ratio,
+            open_for=asked.open_for,
+            jitter=asked.jitter,
+            open_for_max=asked.open_for_max,
+            probes=asked.probes,
+            successes_to_close=asked.successes_to_close,
+            lease=lease + LEASE_SLACK,
+            dry_run=asked.dry_run,
+            clock=self.clock,
+            rng=self.rng,
+            on_change=self.observer.route(route.name).breaker_changed,
+        )
+        if asked.share == "upstream":
+            shared[route.upstream] = breaker
+        return breaker
+
+    def _retry(self, asked: config.Retry, upstream: Upstream) -> Retry:
+        return Retry(
+            attempts=asked.attempts,
+            on=frozenset(asked.on),
+            methods=frozenset(method.encode() for method in asked.methods),
+            idempotency_key=asked.idempotency_key,
+            base=asked.backoff.base,
+            factor=asked.backoff.factor,
+            cap=asked.backoff.max,
+            jitter=asked.backoff.jitter == "full",
+            respect_retry_after=asked.respect_retry_after,
+            budget=upstream.budget,
+            rng=self.rng,
+        )
+
+
+def _budgets(loaded: config.Config) -> dict[str, config.Budget]:
+    """The budget of each upstream: the strictest that a route to it asks for."""
+    budgets: dict[str, config.Budget] = {}
+    for route in loaded.routes:
+        asked = route.retry.budget
+        known = budgets.get(route.upstream)
+        if known is None or (asked.ratio, asked.per_second) < (known.ratio, known.per_second):
+            budgets[route.upstream] = asked
+    return budgets
+
+
+def _match(route: config.Route) -> Match:
+    asked = route.match
+    return Match(
+        path=None if asked.path is None else asked.path.encode(),
+        prefix=None if asked.prefix is None else asked.prefix.encode(),
+        regex=None if asked.regex is None else asked.regex,
+        methods=frozenset(method.encode() for method in asked.methods),
+        host=None if asked.host is None else asked.host.lower().encode(),
+        headers={name.lower().encode(): value.encode() for name, value in asked.headers.items()},
+    )
+
+
+def _rewrite(route: config.Route) -> Rewrite | None:
+    asked = route.rewrite
+    if asked is None:
+        return None
+    matched = route.match.prefix or route.match.path or ""
+    if asked.prefix is None:
+        return Rewrite(keep_host=asked.host == "keep")
+    return Rewrite(
+        matched=len(matched.encode()),
+        replacement=asked.prefix.encode(),
+        keep_host=asked.host == "keep",
+    )
+
+
+def _rung(rung: config.Rung, upstreams: Mapping[str, Upstream]) -> Rung:
+    on = frozenset[str](rung.on)
+    if rung.last_known_good is not None:
+        kept = rung.last_known_good
+        identity = tuple(sorted(name.lower().encode() for name in kept.identity))
+        return LastKnownGood(max_age=kept.max_age, identity=identity, on=on)
+    if rung.upstream is not None:
+        return Failover(upstream=upstreams[rung.upstream], on=on)
+    assert rung.static is not None
+    return Static(answer=_answer(rung.static), on=on)
+
+
+def _answer(asked: config.Answer) -> Answer:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in asked.headers.items()]
+    if asked.body and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.insert(0, (b"Content-Type", b"application/json"))
+    return Answer(status=asked.status, headers=tuple(headers), body=asked.body)
+
+
+def _expect(asked: config.Expect | None) -> Expect | None:
+    if asked is None:
+        return None
+    return Expect(
+        status=None if asked.status is None else frozenset(asked.status),
+        content_type=asked.content_type,
+        json_equals=asked.json_equals,
+        json_present=asked.json_present,
+        max_body=asked.max_body,
+    )
+
+
+def _header_lines(headers: Mapping[str, str | config.Secret]) -> bytes:
+    lines = []
+    for name, value in headers.items():
+        text = value if isinstance(value, str) else value.reveal()
+        lines.append(f"{name}: {text}\r\n".encode("latin-1"))
+    return b"".join(lines)
+
+
+def _authority(endpoint: config.Endpoint) -> str:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    default = 443 if endpoint.scheme == "https" else 80
+    return host if endpoint.port == default else f"{host}:{endpoint.port}"

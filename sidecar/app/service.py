@@ -1,0 +1,255 @@
+"""The running process: listeners first, the admin port after them, ticks, drain, end.
+
+Order of the start: the data listeners bind and serve, then aiohttp is imported in a thread for the admin port, so that
+the first call of the application never waits for the dashboard's libraries.
+"""
+
+import asyncio
+import gc
+import importlib
+import logging
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from sidecar import config
+from sidecar.app.build import Builder, Built
+from sidecar.clock import MONOTONIC, WALL
+from sidecar.policy.reasons import DRAINING
+from sidecar.proxy.gateway import Gateway
+from sidecar.proxy.ids import Ids
+from sidecar.stores.memory import MemoryStore
+from sidecar.telemetry import gauges
+from sidecar.telemetry.access_log import AccessLog
+from sidecar.telemetry.events import Events
+from sidecar.telemetry.prometheus import Prometheus
+from sidecar.wire.listener import Listener
+from sidecar.wire.server import Server
+from sidecar.wire.timers import Timers
+
+FLUSH_EVERY: Final = 0.2
+"""Seconds between two writes of the access log."""
+SWEEP_EVERY: Final = 0.5
+"""Seconds between two looks at what has been idle too long."""
+SUMMARY_EVERY: Final = 10.0
+"""Seconds between two summaries of what was refused."""
+
+_log = logging.getLogger("sidecar")
+
+
+class CannotStart(Exception):
+    """The process can't serve; the message is one line that says what to do about it."""
+
+
+class Service:
+    """One configuration being served on the running loop."""
+
+    def __init__(self, loaded: config.Config) -> None:
+        loop = asyncio.get_running_loop()
+        self._config = loaded
+        self._rng = Random()  # noqa: S311 - backoff, jitter and request ids: chance, not secrets
+        self._timers = Timers(loop.call_later, MONOTONIC)
+        self._prometheus = Prometheus()
+        self._access_log = self._open_access_log()
+        self._built = self._build()
+        self._gateway = Gateway(
+            router=self._built.router,
+            timers=self._timers,
+            ids=Ids(self._rng),
+            store=MemoryStore(loaded.state.last_known_good.max_bytes),
+            observer=self._prometheus,
+            log=self._access_log,
+            clock=MONOTONIC,
+            wall=WALL,
+        )
+        self._server = self._make_server()
+        self._events = Events(self._prometheus, access_log=self._access_log)
+        self._listeners: list[Listener] = []
+        self._admin: Any = None
+        self._ticks: list[asyncio.TimerHandle] = []
+        self._draining = False
+        self._hurry = False
+
+    # What others ask.
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where callers are taken, as bound."""
+        return [f"{_bracketed(listener.host)}:{listener.port}" for listener in self._listeners]
+
+    @property
+    def admin_address(self) -> str:
+        """Where the admin port is, as bound; empty until it is."""
+        asked = self._config.admin.listen
+        return f"{_bracketed(asked.host)}:{self._admin.port}" if self._admin is not None else ""
+
+    def why_not_ready(self) -> str:
+        """Empty when ready. The health of upstreams has no say: a sidecar is ready to answer for them."""
+        if self._draining:
+            return DRAINING
+        return "" if self._listeners else "starting"
+
+    # Its life.
+
+    async def start(self) -> None:
+        """Binds and serves.
+
+        Raises:
+            CannotStart: an address can't be bound.
+        """
+        for asked in self._config.listen:
+            with _binding(asked.host, asked.port, "listen"):
+                self._listeners.append(await Listener.bind(self._server, asked.host, asked.port))
+        self._every(FLUSH_EVERY, self._access_log.flush)
+        self._every(SWEEP_EVERY, self._sweep)
+        self._every(SUMMARY_EVERY, self._events.tick)
+        self._prometheus.config_loaded(ok=True)
+        await self._start_admin()
+        # What lives now lives for ever: out of the collector's sight, it is never walked again.
+        gc.collect()
+        gc.freeze()
+
+    async def drain(self, timeout: float, quiet: float) -> None:
+        """Stops being ready, and serves what still comes until nothing has come for `quiet` seconds, or `timeout`."""
+        self._draining = True
+        _log.info("draining: serving for up to %g s more", timeout)
+        ends = MONOTONIC() + timeout
+        quiet_since = MONOTONIC()
+        seen = self._gateway.accepted
+        while MONOTONIC() < ends and not self._hurry:
+            now = MONOTONIC()
+            if self._gateway.active or self._gateway.accepted != seen:
+                seen = self._gateway.accepted
+                quiet_since = now
+            elif now - quiet_since >= quiet:
+                break
+            await asyncio.sleep(min(0.05, quiet / 4))
+
+    def hurry(self) -> None:
+        """Ends a drain at once, also one that has not begun."""
+        self._hurry = True
+
+    async def stop(self) -> None:
+        """Closes everything. Requests still under way are cut off."""
+        for tick in self._ticks:
+            tick.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._server.connections):
+            connection.abort()
+        for pools in self._built.pools.values():
+            for pool in pools:
+                pool.close()
+        if self._admin is not None:
+            await self._admin.close()
+        self._timers.close()
+        self._events.tick()
+        self._access_log.close()
+
+    # Inside.
+
+    def _open_access_log(self) -> AccessLog:
+        asked = self._config.access_log
+        try:
+            return AccessLog(
+                path=asked.path,
+                format=asked.format,
+                sample=asked.sample,
+                redact_query=asked.redact_query,
+                wall=WALL,
+                rng=self._rng,
+            )
+        except OSError as error:
+            raise CannotStart(f"access_log.path {asked.path}: {error.strerror}") from None
+
+    def _build(self) -> Built:
+        try:
+            built = Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng).build(self._config)
+        except (OSError, ValueError) as error:
+            raise CannotStart(str(error)) from None
+        gauges.show(
+            self._prometheus,
+            routes=built.routes,
+            upstreams=built.upstreams.values(),
+            pools=built.pools,
+            access_log=self._access_log,
+        )
+        return built
+
+    def _make_server(self) -> Server:
+        limits = self._config.limits
+        return Server(
+            responder=self._gateway,
+            clock=MONOTONIC,
+            header_bytes=limits.header_bytes,
+            headers=limits.headers,
+            body=limits.body,
+            max_connections=limits.connections,
+            header_timeout=limits.header_timeout,
+            idle_timeout=limits.idle_timeout,
+        )
+
+    async def _start_admin(self) -> None:
+        admin, status = await asyncio.to_thread(_import_admin)
+        await asyncio.to_thread(self._prometheus.load)
+        views = admin.Views(
+            ready=self.why_not_ready,
+            metrics=self._prometheus.render,
+            metrics_type=self._prometheus.content_type,
+            status=status.Status(
+                routes=self._built.routes,
+                upstreams=self._built.upstreams.values(),
+                pools=self._built.pools,
+                totals=self._prometheus.totals,
+                ready=self.why_not_ready,
+                draining=lambda: self._draining,
+                clock=MONOTONIC,
+            ),
+            config=self._effective,
+        )
+        asked = self._config.admin.listen
+        with _binding(asked.host, asked.port, "admin.listen"):
+            self._admin = await admin.start(views, asked.host, asked.port)
+
+    def _effective(self) -> dict[str, Any]:
+        return self._config.model_dump(mode="json", by_alias=True)
+
+    def _sweep(self) -> None:
+        now = MONOTONIC()
+        self._server.sweep(now)
+        for pools in self._built.pools.values():
+            for pool in pools:
+                pool.sweep(now)
+
+    def _every(self, seconds: float, call: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        place = len(self._ticks)
+
+        def tick() -> None:
+            self._ticks[place] = loop.call_later(seconds, tick)
+            call()
+
+        self._ticks.append(loop.call_later(seconds, tick))
+
+
+class _binding:  # noqa: N801 - reads as a statement
+    """Turns a bind error into one line."""
+
+    def __init__(self, host: str, port: int, key: str) -> None:
+        self._what = f"{key}: cannot listen on {_bracketed(host)}:{port}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            why = error.strerror or type(error).__name__
+            raise CannotStart(f"{self._what}: {why}") from None
+
+
+def _import_admin() -> tuple[Any, Any]:
+    return importlib.import_module("sidecar.admin.server"), importlib.import_module("sidecar.admin.status")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

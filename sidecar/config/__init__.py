@@ -1,0 +1,55 @@
+"""YAML to models: `load` a file, `lint` what was loaded.
+
+    bytes ─document─▶ data with places ─inherit─▶ defaults under routes ─model─▶ Config ─lint─▶ findings
+                            └──── references: names that must exist ────┘
+
+Everything that is wrong comes at once, as `file:line:col: path: message`; the only exception is
+`ConfigError`. Knows no policy: what the numbers mean to the objects that serve is `sidecar.app`'s to
+translate.
+"""
+
+from sidecar.config.lint import Finding, lint
+from sidecar.config.load import load, parse
+from sidecar.config.model import Config
+from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, Retry, Timeout
+from sidecar.config.problem import ConfigError, Problem
+from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listen, State
+from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
+from sidecar.config.secret import Secret
+from sidecar.config.upstream import Ejection, Endpoint, Pool, Tls, Upstream
+
+__all__ = [
+    "AccessLog",
+    "Admin",
+    "Answer",
+    "Backoff",
+    "Breaker",
+    "Budget",
+    "Bulkhead",
+    "Caller",
+    "Config",
+    "ConfigError",
+    "Drain",
+    "Ejection",
+    "Endpoint",
+    "Expect",
+    "Finding",
+    "Limits",
+    "Listen",
+    "Match",
+    "Pool",
+    "Problem",
+    "Retry",
+    "Rewrite",
+    "Route",
+    "Rung",
+    "Secret",
+    "State",
+    "Static",
+    "Timeout",
+    "Tls",
+    "Upstream",
+    "lint",
+    "load",
+    "parse",
+]

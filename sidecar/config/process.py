@@ -1,0 +1,190 @@
+"""The models of the process as a whole: where it listens, who calls, limits, logs, state, signals."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from sidecar.config import address
+from sidecar.config.base import NOT_YET, Model, NotYet, required, setting
+from sidecar.config.fields import (
+    ONE_OR_MANY,
+    Count,
+    Duration,
+    Flag,
+    HostPort,
+    Name,
+    PositiveDuration,
+    Ratio,
+    Size,
+    Text,
+)
+from sidecar.config.files import FilePath, SecretText
+from sidecar.config.scalars import format_size
+
+
+class ListenTls(Model):
+    """Certificate and key with which a listener answers in TLS."""
+
+    cert: FilePath = required("Certificate chain, PEM.")
+    key: FilePath = required("Its private key, PEM.")
+
+
+class Listen(Model):
+    """One address that takes requests: `host:port`, or a mapping with `address`."""
+
+    short: ClassVar[str | None] = "address"
+
+    address: HostPort = required(
+        "Host and port; an IPv6 address in brackets. Port 0 lets the system choose. "
+        "unix:/path is not yet supported.",
+    )
+    tls: Annotated[ListenTls | None, NotYet("tls on a listener")] = setting(
+        None, "Certificate and key of this listener."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | Listen) else {"address": value}
+
+    @property
+    def host(self) -> str:
+        """Without brackets."""
+        return address.split_address(self.address).host
+
+    @property
+    def port(self) -> int:
+        """0: the system chooses."""
+        return address.split_address(self.address).port
+
+
+def _each_once(listens: tuple[Listen, ...]) -> tuple[Listen, ...]:
+    taken = {(listen.host, listen.port) for listen in listens if listen.port}
+    if len(taken) < sum(1 for listen in listens if listen.port):
+        raise ValueError("the same address is listed twice")
+    return listens
+
+
+Listens = Annotated[tuple[Listen, ...], ONE_OR_MANY, AfterValidator(_each_once)]
+
+
+class Admin(Model):
+    """The port for people and their tools: health, metrics, status."""
+
+    listen: Listen = setting("127.0.0.1:9901", "Where the admin port listens.")
+    token: Annotated[SecretText | None, NOT_YET] = setting(
+        None,
+        "What a caller must show to change state; required for that when the port is reachable beyond "
+        "loopback.",
+    )
+
+
+class Caller(Model):
+    """Who waits for the answers: the application's own limits, against which deadlines are checked."""
+
+    timeout: PositiveDuration = setting("30s", "The caller's own hard limit, e.g. gunicorn's worker timeout.")
+    reserve: Duration = setting("5s", "What the caller needs of it for its other work.")
+    in_sequence: tuple[Annotated[tuple[Name, ...], Field(min_length=1)], ...] = setting(
+        (),
+        "Lists of routes that the caller uses one after another in one request: their totals add up.",
+    )
+
+    @field_validator("reserve")
+    @classmethod
+    def _within(cls, reserve: float, info: ValidationInfo) -> float:
+        if reserve >= info.data.get("timeout", float("inf")):
+            raise ValueError("must be shorter than caller.timeout: nothing would be left for the calls")
+        return reserve
+
+
+def _at_least(lowest: int) -> AfterValidator:
+    def check(size: int) -> int:
+        if size < lowest:
+            raise ValueError(f"must be at least {format_size(lowest)}")
+        return size
+
+    return AfterValidator(check)
+
+
+class Limits(Model):
+    """What one caller may ask of the process."""
+
+    header_bytes: Annotated[Size, _at_least(1024)] = setting(
+        "32KiB", "A request's line and headers together; more is 431."
+    )
+    headers: Count = setting(100, "Header fields of a request; more is 431.")
+    body: Size = setting("10MiB", "A request's body; more is 413.")
+    connections: Count = setting(1000, "Connections that callers may hold open at once.")
+    header_timeout: PositiveDuration = setting(
+        "10s", "From the first byte of a request to the end of its headers; longer is 408."
+    )
+    idle_timeout: PositiveDuration = setting("75s", "How long a connection may rest between requests.")
+
+
+class AccessLog(Model):
+    """One line per request."""
+
+    path: Annotated[Text, Field(min_length=1)] = setting(
+        "-", 'File to append to, as seen from the working directory; "-" is standard output.'
+    )
+    format: Literal["json", "text"] = setting("json", "One JSON object per line, or one line of text.")
+    sample: Ratio = setting(1.0, "Share of answered requests that are written; failures always are.")
+    redact_query: Flag = setting(default=True, description="Leave the query out: it may hold personal data.")
+
+
+class Drain(Model):
+    """The end of the process after SIGTERM."""
+
+    timeout: Duration = setting(
+        "30s",
+        "How long requests are still served before the process ends; it ends sooner when idle.",
+    )
+    quiet: Duration = setting("1s", "How long nothing must have come for it to count as idle.")
+
+
+class LastKnownGoodStore(Model):
+    """Where good answers are kept for `fallback.last_known_good`."""
+
+    store: Annotated[
+        Literal["memory", "disk", "redis"], NotYet("store: disk and redis", allowed=("memory",))
+    ] = setting("memory", "memory is lost with the process.")
+    path: Text = setting("/var/lib/sidecar", "Directory of the disk store.")
+    max_bytes: Size = setting("64MiB", "All kept answers together; the least recently used go first.")
+
+
+class Shared(Model):
+    """Breakers of replicas inform one another."""
+
+    redis: SecretText = required("URL of the Redis through which they do.")
+    quorum: Ratio = setting("50%", "Share of replicas whose breaker must be open to open the others'.")
+
+
+class State(Model):
+    """What outlives one request."""
+
+    last_known_good: LastKnownGoodStore = setting({}, "The store of kept answers.")
+    shared: Annotated[Shared | None, NOT_YET] = setting(None, "Sharing of breaker states.")
+
+
+class Notify(Model):
+    """One receiver of notifications."""
+
+    webhook: SecretText = required("URL that is POSTed to; it usually holds a secret.")
+    format: Literal["json", "slack", "discord"] = setting("slack", "Shape of the message.")
+    window: PositiveDuration = setting("30s", "Everything within it becomes one message.")
+    on: tuple[Literal["breaker_open", "fail_closed", "config_rejected"], ...] = setting(
+        ("breaker_open", "fail_closed", "config_rejected"), "Events to tell."
+    )
+
+
+class Tracing(Model):
+    """Export of spans."""
+
+    otlp: Text = setting("http://collector:4318", "OTLP/HTTP endpoint.")
+    sample: Ratio = setting("10%", "Share of requests that are traced.")

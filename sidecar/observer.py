@@ -1,0 +1,103 @@
+"""What the data plane tells whoever is watching: one method per fact, scalars only.
+
+`telemetry` implements it; the data plane imports no metrics library. A `RouteObserver` is bound to its route
+when the configuration is loaded, so that nothing is looked up by name per request.
+"""
+
+from typing import Protocol
+
+
+class RouteObserver(Protocol):
+    """Facts about one route."""
+
+    def request_started(self) -> None:
+        """A request was matched to the route."""
+
+    def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None:
+        """Its last byte was written, or its caller left (`code` 499). `seconds`: since its head was read."""
+
+    def attempt_finished(
+        self, upstream: str, result: str, connect: float, first_byte: float, total: float
+    ) -> None:
+        """One attempt was judged.
+
+        `result` is "ok" or a reason. The times are the upstream's own, in seconds; -1 where the attempt did not
+        get that far (`connect` is -1 on a reused connection).
+        """
+
+    def retried(self, reason: str) -> None:
+        """Another attempt follows; `reason` is the result of the one before."""
+
+    def retry_denied(self, reason: str) -> None:
+        """A retryable attempt was the last: attempts, budget, deadline, method, body, retry_after, breaker_open."""
+
+    def refused(self, reason: str) -> None:
+        """A policy refused the request or an attempt of it."""
+
+    def would_refuse(self, reason: str) -> None:
+        """A policy in dry run would have refused."""
+
+    def fell_back(self, kind: str, reason: str) -> None:
+        """A rung of the ladder answered. `kind`: last_known_good, failover, static."""
+
+    def kept(self, stored_at: float) -> None:
+        """An answer became the route's newest last known good. `stored_at`: Unix time."""
+
+    def breaker_changed(self, old: str, new: str, open_for: float) -> None:
+        """closed, open, half_open. `open_for`: seconds the breaker will stay open, 0 when it does not open."""
+
+
+class Observer(Protocol):
+    """Binds observers at load."""
+
+    def route(self, name: str) -> RouteObserver:
+        """The observer of the route of that name; "-" is for what matched none."""
+        ...
+
+
+class Silent:
+    """Watches nothing: for simulation and for tests about other things."""
+
+    def route(self, name: str) -> "Silent":
+        """Itself, whatever the route."""
+        return self
+
+    def request_started(self) -> None: ...
+    def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None: ...
+    def attempt_finished(
+        self, upstream: str, result: str, connect: float, first_byte: float, total: float
+    ) -> None: ...
+    def retried(self, reason: str) -> None: ...
+    def retry_denied(self, reason: str) -> None: ...
+    def refused(self, reason: str) -> None: ...
+    def would_refuse(self, reason: str) -> None: ...
+    def fell_back(self, kind: str, reason: str) -> None: ...
+    def kept(self, stored_at: float) -> None: ...
+    def breaker_changed(self, old: str, new: str, open_for: float) -> None: ...
+
+
+class RequestLog(Protocol):
+    """Where one line per request goes."""
+
+    def write(
+        self,
+        route: str,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        status: int,
+        outcome: str,
+        reason: str,
+        duration: float,
+        upstream: float,
+        attempts: int,
+        bytes_in: int,
+        bytes_out: int,
+        request_id: bytes,
+    ) -> None:
+        """One finished request.
+
+        `duration`: seconds from its head to our last byte. `upstream`: seconds spent waiting for upstreams, all
+        attempts together; -1 if none was made. `reason` is "" where nothing needs one. `path` and `query` are as
+        received (the log decides what of them it may show); `request_id` is already safe to print.
+        """

@@ -1,0 +1,212 @@
+"""Last known good: which answers may be kept, under which key, and what of them.
+
+Kept answers go to whoever asks the same question again while the upstream fails. So the key holds
+everything that the answer may depend on, and what might depend on anything else is not kept: a lost rescue
+is a pity, somebody else's answer is a disaster. Freshness (`max-age`, `no-cache`, `must-revalidate`) is
+overruled: the route's own `max_age` is the operator's word for how old an answer may get in an outage (RFC
+5861 section 4, stale-if-error).
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from operator import itemgetter
+from typing import Final, Protocol
+
+Header = tuple[bytes, bytes, bytes]
+"""(lower-case name, name as written, value), as on the wire."""
+
+CREDENTIALS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+"""Request headers that say who asks."""
+NEGOTIATED: Final = (b"accept", b"accept-encoding", b"accept-language", b"origin")
+"""Request headers that answers commonly vary by: part of every key."""
+
+_HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_SAID_ANEW: Final = frozenset(
+    (
+        b"age",
+        b"cache-control",
+        b"cache-status",
+        b"content-length",
+        b"expires",
+        b"pragma",
+        b"proxy-status",
+        b"x-request-id",
+        b"x-sidecar-attempts",
+    )
+)
+"""What we state ourselves about an answer that is served again: twice would be a contradiction."""
+_DROPPED: Final = _HOP_BY_HOP | _SAID_ANEW | {b"set-cookie", b"set-cookie2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A kept answer. `headers`: (name as written, value), as `cleaned` left them. `stored_at`: Unix time."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    stored_at: float
+
+
+class Store(Protocol):
+    """Where answers are kept. Bounded; whatever is least recently used goes first."""
+
+    def get(self, key: bytes) -> Stored | None:
+        """The answer under a key of `key`, if it is still there."""
+        ...
+
+    def put(self, key: bytes, stored: Stored) -> None:
+        """Keeps an answer, in place of an older one."""
+        ...
+
+
+def identity(headers: Iterable[Header], declared: tuple[bytes, ...]) -> list[tuple[bytes, bytes | None]]:
+    """The part of a key that comes from a request's headers: (lower-case name, value), one per line received.
+
+    `declared`: the route's identity headers, in lower case. They come first without their values, so that a
+    route that declares others after a reload asks other questions. What answers commonly vary by
+    (`NEGOTIATED`) is always part of it.
+    """
+    schema, wanted = _wanted(declared)
+    lines = [(low, value) for low, _, value in headers if low in wanted]
+    lines.sort(key=_name)  # by name only: lines of the same name mean something else in another order
+    return [*schema, *lines]
+
+
+@lru_cache(maxsize=1024)
+def _wanted(declared: tuple[bytes, ...]) -> tuple[tuple[tuple[bytes, None], ...], frozenset[bytes]]:
+    return tuple((name, None) for name in sorted(set(declared))), frozenset((*declared, *NEGOTIATED))
+
+
+_name: Final = itemgetter(0)
+
+
+def key(  # noqa: PLR0917 - a request's parts, in their own order
+    route: str,
+    method: bytes,
+    host: bytes,
+    path: bytes,
+    query: bytes,
+    identity: Iterable[tuple[bytes, bytes | None]],
+) -> bytes:
+    """32 bytes that stand for one question by one asker; no credential can be read from them.
+
+    Every part is preceded by its length, and a missing value is not an empty one: two different questions
+    never make the same bytes before they are hashed.
+    """
+    name = route.encode()
+    parts = [
+        b"%d:%b%d:%b%d:%b%d:%b%d:%b"
+        % (len(name), name, len(method), method, len(host), host, len(path), path, len(query), query)
+    ]
+    for header, value in identity:
+        if value is None:
+            parts.append(b"%d:%b-" % (len(header), header))
+        else:
+            parts.append(b"%d:%b%d:%b" % (len(header), header, len(value), value))
+    return blake2b(b"".join(parts), digest_size=32).digest()
+
+
+def question(  # noqa: PLR0917 - the same
+    route: str,
+    method: bytes,
+    host: bytes,
+    path: bytes,
+    query: bytes,
+    headers: Sequence[Header],
+    declared: tuple[bytes, ...],
+) -> bytes | None:
+    """The key of a request, to keep under and to serve from; None where it must do neither (`undeclared`)."""
+    if undeclared(headers, declared):
+        return None
+    return key(route, method, host, path, query, identity(headers, declared))
+
+
+def undeclared(request: Iterable[Header], declared_identity: Collection[bytes]) -> str:
+    """Which credential the key would miss, in a sentence; "" if none.
+
+    Asked before an answer is kept and before one is served: a request that says who asks in a header that the
+    route does not declare is neither kept for others nor served from them.
+    """
+    for name, _, _ in request:
+        if name in CREDENTIALS and name not in declared_identity:
+            return f"the request carries {name.decode()}, which is not among the route's identity headers"
+    return ""
+
+
+def storable(
+    request: Sequence[Header], response: Sequence[Header], *, declared_identity: Iterable[bytes]
+) -> str:
+    """Why an answer must not be kept, in a sentence; "" if it may.
+
+    That it is a complete 200 to GET is for the caller to know.
+
+    `request`: the header lines that reach the upstream. Refused are: credentials without a declared identity;
+    `no-store` on either side, `private` (RFC 9111 sections 5.2.1.5, 5.2.2.5, 5.2.2.7: we serve a whole
+    application); `Vary` by `*` or by anything that is not in the key.
+    """
+    declared = frozenset(declared_identity)
+    if reason := undeclared(request, declared):
+        return reason
+    if b"no-store" in _tokens(request, b"cache-control"):
+        return "the request says no-store"
+    directives = _tokens(response, b"cache-control")
+    for forbidden in (b"no-store", b"private"):
+        if forbidden in directives:
+            return f"the answer says {forbidden.decode()}"
+    return _varies(response, declared)
+
+
+def _varies(response: Sequence[Header], declared: frozenset[bytes]) -> str:
+    """By what the answer varies that the key does not hold.
+
+    Credentials are always well: `undeclared` keeps requests away that carry one which the key does not hold.
+    """
+    by = _tokens(response, b"vary") - declared - _IN_EVERY_KEY
+    if not by:
+        return ""
+    if b"*" in by:
+        return "the answer varies by more than the request says"
+    return "the answer varies by a header that is not among the route's identity headers"
+
+
+_IN_EVERY_KEY: Final = frozenset((*NEGOTIATED, *CREDENTIALS, b"host"))
+
+
+def cleaned(headers: Sequence[Header]) -> tuple[tuple[bytes, bytes], ...]:
+    """What is kept of an answer's headers: (name as written, value).
+
+    Gone: `Set-Cookie`; the connection's own (RFC 9110 section 7.6.1) and those that `Connection` lists;
+    `Content-Length` and what we say ourselves when the answer is served again.
+    """
+    dropped = _DROPPED | _tokens(headers, b"connection")
+    return tuple((name, value) for low, name, value in headers if low not in dropped)
+
+
+def _tokens(headers: Iterable[Header], name: bytes) -> set[bytes]:
+    """The members of a list-valued header in lower case, without their arguments.
+
+    Quoted arguments are not parsed: a comma inside of one can only add a token, never hide one.
+    """
+    found: set[bytes] = set()
+    for low, _, value in headers:
+        if low == name:
+            found.update(part.partition(b"=")[0].strip(b' \t"').lower() for part in value.split(b","))
+    found.discard(b"")
+    return found

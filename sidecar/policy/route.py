@@ -1,0 +1,48 @@
+"""A route with its policies, as the request path reads it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.observer import RouteObserver
+from sidecar.policy.answer import Answer
+from sidecar.policy.breaker import Breaker
+from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.endpoints import Upstream
+from sidecar.policy.expect import Expect
+from sidecar.policy.fallback import LastKnownGood, Rung
+from sidecar.policy.retry import Retry
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Route:
+    """Everything a request needs once it is matched, bound when the configuration is loaded."""
+
+    name: str
+    upstream: Upstream
+    total: float
+    """Seconds for the whole request: every attempt, wait and backoff."""
+    attempt_timeout: float
+    """Seconds for one attempt."""
+    critical: bool
+    """Fails closed: no invented answer, always 503."""
+    bulkhead: Bulkhead | None
+    breaker: Breaker | None
+    retry: Retry
+    expect: Expect | None
+    ladder: tuple[Rung, ...]
+    unavailable: Answer | None
+    """Said when nothing else could be; None for the default body."""
+    observer: RouteObserver
+    idle: float = 60.0
+    """Seconds an event stream may be silent after its head."""
+    plan: Any = None
+    """What the proxy prepared for the route at load; policies do not read it."""
+    keeps: LastKnownGood | None = field(init=False)
+    """The rung whose memory good answers go into, if the ladder has one."""
+    sees_bodies: bool = field(init=False)
+    """Whether answers must be whole before they are judged."""
+
+    def __post_init__(self) -> None:
+        kept = (rung for rung in self.ladder if isinstance(rung, LastKnownGood))
+        self.keeps = next(kept, None)
+        self.sees_bodies = self.expect is not None or self.keeps is not None

@@ -1,0 +1,341 @@
+"""One attempt under way: leases a connection, sends, waits for the answer, and becomes its own outcome.
+
+The commit point: an answer whose length is known and at most 64 KiB, and any that `expect` or last-known-good must see,
+is collected before the caller gets its first byte, so that a reset in mid-body is still an attempt that can be retried
+or rescued. Longer ones commit at their head: they are held, with the upstream paused, until the path says `Relay`.
+
+An attempt ends once: `Exchange.attempt_ended` before the commit point, `relay_ended` or `relay_failed` after it.
+"""
+
+from typing import TYPE_CHECKING, Final, cast
+
+from sidecar.policy import reasons, retry_after
+from sidecar.policy.outcome import Outcome, Verdict, judge_status
+from sidecar.proxy.path import Attempt
+from sidecar.proxy.target import Target
+from sidecar.wire.client import ClientConnection
+from sidecar.wire.errors import Reset, UpstreamError
+from sidecar.wire.message import Header, ResponseHead
+from sidecar.wire.timers import Slot
+
+if TYPE_CHECKING:
+    from sidecar.proxy.exchange import Exchange
+
+COLLECTED: Final = 65536
+"""Bytes of an answer of known length that are collected before the commit point."""
+SEEN: Final = 1024 * 1024
+"""Bytes that last-known-good may collect where `expect.max_body` sets no other bound."""
+
+_CONNECTING, _AWAITING, _COLLECTING, _HELD, _RELAYING, _DONE = range(6)
+_EVENT_STREAM: Final = b"text/event-stream"
+_SUCCESS: Final = Verdict.SUCCESS
+_NEUTRAL: Final = Verdict.NEUTRAL
+
+
+class LiveAttempt(Outcome):
+    """Reads as an Outcome once it has ended; an object of its own per attempt would cost half a microsecond more.
+
+    body: the whole answer's, once it is complete and nothing of it was relayed. connect_seconds, first_byte, total:
+    the upstream's own times in seconds, -1 for what did not happen.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_phase",
+        "_slot",
+        "_until",
+        "body",
+        "connection",
+        "first_byte",
+        "head",
+        "started",
+        "target",
+        "total",
+        "upstream_name",
+    )
+
+    head: ResponseHead
+    # Rare enough to lie in the class until set.
+    connect_seconds = -1.0
+    _resent = False
+    _limit = COLLECTED
+    _size = 0
+    _pieces: list[bytes]
+
+    def __init__(self, exchange: "Exchange", command: Attempt, now: float) -> None:
+        self.verdict = _NEUTRAL
+        self.reason = reasons.OK
+        self.status = 0
+        self.elapsed = 0.0
+        self.sent = False
+        self.target = cast("Target", command.endpoint)
+        self.upstream_name = command.upstream.name
+        self.started = now
+        self.first_byte = self.total = -1.0
+        self.connection: ClientConnection | None = None
+        self.body: bytes | None = None
+        self._exchange = exchange
+        self._phase = _CONNECTING
+        self._until = command.until
+        self._slot: Slot = exchange.timers.add(self, now + command.timeout)
+
+    # What the exchange does with it.
+
+    def start(self) -> None:
+        """Asks for a connection, and sends on it when there is one."""
+        connection = self.target.pool.lease(self)
+        if connection is not None:
+            self.connected(connection)
+
+    def relay(self) -> None:
+        """The rest of a held answer goes to the caller as it comes, until the request's time is over."""
+        self._phase = _RELAYING
+        # An event stream has no end to wait for: its bound is the silence between two events.
+        until = self._until if not self._is_event_stream() else self._now() + self._exchange.idle_seconds
+        self._slot = self._exchange.timers.add(self, until)
+        pieces, self._pieces = self._pieces, []
+        for piece in pieces:
+            self._exchange.relay_body(piece)
+        self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """The caller is slower than the upstream."""
+        if self.connection is not None and self._phase == _RELAYING:
+            self.connection.pause()
+
+    def resume_reading(self) -> None:
+        """The caller has caught up."""
+        if self.connection is not None:
+            self.connection.resume()
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more. Says nothing about the upstream."""
+        phase = self._phase
+        if phase == _DONE:
+            return
+        if phase == _CONNECTING:
+            self.target.pool.cancel(self)
+        self._let_go()
+        self.verdict = _NEUTRAL
+        self._measure(reasons.CLIENT_GONE if self._exchange.gone else self.reason)
+
+    def expire(self) -> None:
+        """Its timer struck."""
+        if self._phase == _CONNECTING:
+            self.target.pool.cancel(self)
+        relaying = self._phase == _RELAYING
+        self._let_go()
+        if relaying:
+            self._measure(reasons.DEADLINE)
+            self._exchange.relay_failed(reasons.DEADLINE)
+        else:
+            self._fail(reasons.ATTEMPT_TIMEOUT, "no complete answer within the attempt's timeout")
+
+    # Lessee.
+
+    def connected(self, connection: ClientConnection) -> None:
+        """A connection is ours."""
+        self.connection = connection
+        if not connection.exchanges:
+            self.connect_seconds = connection.connect_seconds
+        self._phase = _AWAITING
+        self.sent = True
+        self._exchange.send_request(self, connection)
+
+    def connect_failed(self, error: UpstreamError) -> None:
+        """There is no connection to be had."""
+        self._let_go()
+        self._fail(error.reason, error.detail)
+
+    # ResponseSink.
+
+    def response_whole(self, head: ResponseHead, body: bytes) -> None:
+        """All of the answer came at once."""
+        exchange = self._exchange
+        self._slot.discard(self)
+        self._phase = _DONE
+        self.connection = None
+        self.head = head
+        self.status = status = head.status
+        self.body = body
+        self.elapsed = self.total = self.first_byte = exchange.clock() - self.started
+        if status < 400 and not exchange.sees_bodies:
+            self.verdict = _SUCCESS
+        elif len(body) > exchange.seen_bytes and self._must_see(head):
+            self._too_large()
+        else:
+            self._judge(body)
+        exchange.attempt_ended(self)
+
+    def response_interim(self, head: ResponseHead) -> None:
+        """A 1xx on its way to the caller."""
+        self._exchange.relay_interim(head)
+
+    def response_head(self, head: ResponseHead) -> None:
+        """The answer's head: decide whether to collect the body or to commit now."""
+        self.first_byte = self._now() - self.started
+        self.head = head
+        self.status = head.status
+        self._pieces = []
+        length = head.length
+        if self._must_see(head):
+            self._limit = self._exchange.seen_bytes
+            if length > self._limit:
+                self._overflow()
+                return
+        elif length < 0 or length > COLLECTED:
+            self._commit()
+            return
+        self._phase = _COLLECTING
+
+    def response_body(self, data: bytes) -> None:
+        """More of the body."""
+        if self._phase == _RELAYING:
+            if self._is_event_stream():
+                self._touch()
+            self._exchange.relay_body(data)
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._phase == _COLLECTING and self._size > self._limit:
+            self._overflow()
+
+    def response_end(self, trailers: list[Header]) -> None:
+        """The answer is complete, and the connection is somebody else's."""
+        self.connection = None
+        self._slot.discard(self)
+        phase, self._phase = self._phase, _DONE
+        if phase == _RELAYING:
+            self._measure(self.reason)
+            self._exchange.relay_ended(trailers)
+            return
+        self.body = b"".join(self._pieces)
+        if phase == _COLLECTING:
+            self._judge(self.body)
+            self.elapsed = self.total = self._now() - self.started
+            self._exchange.attempt_ended(self)
+        else:
+            self._measure(self.reason)
+
+    def response_failed(self, error: UpstreamError) -> None:
+        """The answer will never be complete."""
+        phase = self._phase
+        if phase == _AWAITING and self._may_resend(error):
+            self._resend()
+            return
+        self._let_go()
+        if phase == _RELAYING:
+            self._measure(error.reason)
+            self._exchange.relay_failed(error.reason)
+        elif phase == _HELD:
+            # Nothing of it was promised to the caller yet: it is no answer any more.
+            self.reason = error.reason
+            self._measure(error.reason)
+        else:
+            self._fail(error.reason, error.detail)
+
+    def upstream_full(self) -> None:
+        """The upstream takes the body slower than the caller sends it."""
+        self._exchange.pause_caller()
+
+    def upstream_ready(self) -> None:
+        """It takes more."""
+        self._exchange.resume_caller()
+
+    # Inside.
+
+    def _now(self) -> float:
+        return self._exchange.clock()
+
+    def _must_see(self, head: ResponseHead) -> bool:
+        # A 4xx is the upstream's word to the caller and passes as it is; a 5xx is a failure without a look at its body.
+        if head.status >= 400 or not self._exchange.sees_bodies:
+            return False
+        return self._exchange.expect is not None or head.status == 200
+
+    def _overflow(self) -> None:
+        if self._exchange.expect is not None:
+            self._let_go()
+            self._too_large()
+            self._end()
+        else:
+            self._commit()
+
+    def _too_large(self) -> None:
+        if self._exchange.expect is not None:
+            self.verdict = Verdict.FAILURE
+            self.reason = reasons.UNEXPECTED_RESPONSE
+            self.detail = "body larger than expect.max_body"
+        else:
+            self.verdict = _SUCCESS  # only too large to be remembered
+
+    def _commit(self) -> None:
+        self._slot.discard(self)
+        self._phase = _HELD
+        if self.connection is not None:
+            self.connection.pause()
+        self._judge(None)
+        self.elapsed = self._now() - self.started
+        self._exchange.attempt_ended(self)
+
+    def _judge(self, body: bytes | None) -> None:
+        status = self.status
+        if status >= 400:
+            value = self.head.get(b"retry-after")
+            if value is not None:
+                self.retry_after = retry_after.parse(value, self._exchange.wall())
+            self.verdict = judge_status(status, self.retry_after)
+            if self.verdict is not _SUCCESS:
+                self.reason = reasons.UPSTREAM_ERROR
+            return
+        expect = self._exchange.expect
+        if expect is not None and body is not None:
+            head = self.head
+            self.detail = expect.check(status, head.get(b"content-type"), body, head.get(b"content-encoding"))
+            if self.detail:
+                self.verdict = Verdict.FAILURE
+                self.reason = reasons.UNEXPECTED_RESPONSE
+                return
+        self.verdict = _SUCCESS
+
+    def _fail(self, reason: str, detail: str) -> None:
+        self.verdict = Verdict.FAILURE
+        self.reason = reason
+        self.detail = detail
+        self._end()
+
+    def _end(self) -> None:
+        self.elapsed = self.total = self._now() - self.started
+        self._exchange.attempt_ended(self)
+
+    def _measure(self, result: str) -> None:
+        self.total = self._now() - self.started
+        self._exchange.attempt_measured(self, result)
+
+    def _let_go(self) -> None:
+        """From now on nothing that happens on the connection or the timer reaches this attempt."""
+        self._phase = _DONE
+        self._slot.discard(self)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abandon()
+
+    def _may_resend(self, error: UpstreamError) -> bool:
+        """A peer that closed an idle connection while our request was on its way: safe methods go once more."""
+        stale = isinstance(error, Reset) and error.reused and error.silent
+        return stale and not self._resent and self._exchange.may_resend
+
+    def _resend(self) -> None:
+        self._resent = True
+        self._phase = _CONNECTING
+        self.connection = None
+        self.target.pool.drop_idle()
+        self.start()
+
+    def _touch(self) -> None:
+        self._slot.discard(self)
+        self._slot = self._exchange.timers.add(self, self._now() + self._exchange.idle_seconds)
+
+    def _is_event_stream(self) -> bool:
+        kind = self.head.get(b"content-type")
+        return kind is not None and kind.lower().startswith(_EVENT_STREAM)

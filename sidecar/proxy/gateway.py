@@ -1,0 +1,136 @@
+"""What all exchanges share, bound once when the configuration is loaded."""
+
+from typing import Final
+
+from sidecar.clock import Clock
+from sidecar.observer import Observer, RequestLog
+from sidecar.policy.fallback import LastKnownGood
+from sidecar.policy.last_known_good import Store, Stored, cleaned, storable
+from sidecar.policy.reasons import NO_ROUTE
+from sidecar.policy.route import Route
+from sidecar.policy.router import Router
+from sidecar.proxy.attempt import SEEN, LiveAttempt
+from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.ids import Ids
+from sidecar.proxy.respond import rejection
+from sidecar.wire.errors import BadRequest
+from sidecar.wire.message import RequestHead
+from sidecar.wire.server import ServerConnection
+from sidecar.wire.timers import Timers
+
+UNMATCHED: Final = "-"
+"""The route of what matched none, in logs and labels."""
+
+
+class Gateway:
+    """Answers what listeners accept. `router` may be replaced at any time; requests under way keep theirs."""
+
+    __slots__ = (
+        "_log",
+        "_unmatched",
+        "accepted",
+        "active",
+        "clock",
+        "ids",
+        "router",
+        "seen_bytes",
+        "store",
+        "timers",
+        "wall",
+    )
+
+    def __init__(
+        self,
+        *,
+        router: Router[Route],
+        timers: Timers,
+        ids: Ids,
+        store: Store,
+        observer: Observer,
+        log: RequestLog,
+        clock: Clock,
+        wall: Clock,
+    ) -> None:
+        self.router = router
+        self.timers = timers
+        self.ids = ids
+        self.store = store
+        self.clock = clock
+        self.wall = wall
+        self.seen_bytes = SEEN
+        self.active = self.accepted = 0
+        self._log = log
+        self._unmatched = observer.route(UNMATCHED)
+
+    def accept(self, connection: ServerConnection, head: RequestHead) -> Exchange:
+        """A request came: starts on its path."""
+        self.active += 1
+        self.accepted += 1
+        exchange = Exchange(self, connection, head)
+        exchange.resume()
+        return exchange
+
+    def reject(self, connection: ServerConnection, error: BadRequest) -> bytes:
+        """The answer to a message that is no request; counted, and logged without a word of what it said."""
+        request_id = self.ids.request_id()
+        data = rejection(error, request_id)
+        self._unmatched.request_started()
+        self._unmatched.request_finished(b"", error.status, "bad_request", 0.0)
+        self._log.write(
+            UNMATCHED, b"-", b"-", b"", error.status, "bad_request", error.reason, 0.0, -1.0, 0, 0, len(data), request_id
+        )
+        return data
+
+    def keep(
+        self, route: Route, rung: LastKnownGood, head: RequestHead, key: bytes, attempt: LiveAttempt
+    ) -> None:
+        """Stores an answer as the last known good one, if its headers and the request's allow it."""
+        answer = attempt.head.headers
+        if storable(head.headers, answer, declared_identity=rung.identity):
+            return
+        now = self.wall()
+        self.store.put(key, Stored(attempt.status, cleaned(answer), attempt.body or b"", now))
+        route.observer.kept(now)
+
+    def finished(
+        self,
+        exchange: Exchange,
+        status: int,
+        reason: str,
+        upstream_seconds: float,
+        bytes_in: int,
+        bytes_out: int,
+    ) -> None:
+        """An exchange is over: one count, one line."""
+        self.active -= 1
+        seconds = self.clock() - exchange.started
+        route = exchange.route
+        if route is None:
+            name = UNMATCHED
+            observer = self._unmatched
+            observer.request_started()
+            if reason == NO_ROUTE:
+                observer.refused(NO_ROUTE)
+        else:
+            name = route.name
+            observer = route.observer
+        method = exchange.method
+        label = exchange.label
+        observer.request_finished(method, status, label, seconds)
+        head = exchange.head
+        attempts = exchange.attempts
+        self._log.write(
+            name,
+            method,
+            head.path,
+            head.query,
+            status,
+            label,
+            reason,
+            seconds,
+            upstream_seconds if attempts else -1.0,
+            attempts,
+            bytes_in,
+            bytes_out,
+            exchange.request_id,
+        )

@@ -1,0 +1,167 @@
+"""Heads on their way through: what goes to the upstream, what goes back to the caller.
+
+Order, duplicates and case of what passes are kept. Removed are the fields that belong to one connection (RFC 9110
+section 7.6.1), listed in `Connection` or known; replaced are those that are ours to say.
+
+What depends only on the bytes of a head is worked out once for all heads of the same bytes (`wire/known.py`), and what
+depends on the endpoint once for each: a request's head is then one formatting of seven values.
+"""
+
+from typing import Final
+
+from sidecar.proxy.ids import request_id_of, traceparent_of
+from sidecar.proxy.patience import UNLIMITED, patience
+from sidecar.proxy.target import Rewrite, Target
+from sidecar.wire.encode import STATUS_LINES
+from sidecar.wire.framing import HOP_BY_HOP
+from sidecar.wire.message import CHUNKED, Header, RequestHead, ResponseHead
+
+VIA: Final = b"1.1 sidecar"
+
+# Never sent on: they belong to the caller's connection, or are answered here.
+_DROPPED: Final = HOP_BY_HOP | {b"host", b"expect", b"x-envoy-expected-rq-timeout-ms"}
+# Read here: said anew, or the caller's own word to us.
+_NOTED: Final = frozenset(
+    {
+        b"grpc-timeout",
+        b"idempotency-key",
+        b"te",
+        b"traceparent",
+        b"via",
+        b"x-envoy-attempt-count",
+        b"x-envoy-upstream-rq-timeout-ms",
+        b"x-request-id",
+        b"x-sidecar-attempt",
+        b"x-sidecar-timeout",
+    }
+)
+# Read here, and passed on as well: they are the upstream's business too.
+_ALSO_PASSED: Final = frozenset({b"grpc-timeout", b"idempotency-key", b"x-envoy-attempt-count"})
+_SPECIAL: Final = _DROPPED | _NOTED | {b"content-length", b"transfer-encoding"}
+# They frame the message or address it: naming them in Connection must not take them away.
+_NOT_OURS_TO_DROP: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
+
+_RESPONSE_SPECIAL: Final = HOP_BY_HOP | {
+    b"x-request-id",
+    b"x-sidecar-attempts",
+    b"content-length",
+    b"transfer-encoding",
+}
+
+
+class SortedRequest:
+    """What a request's field lines say to us, and which of them go on.
+
+    patience: seconds the caller gives, infinite if it did not say. retried: it retries on its own. has_key: it has an
+    Idempotency-Key. request_id, traceparent: its own, None if it has none worth keeping. trailers: it takes trailers.
+    """
+
+    __slots__ = ("_lines", "_passed", "_via", "has_key", "patience", "request_id", "retried", "traceparent", "trailers")
+
+    def __init__(self, head: RequestHead) -> None:
+        noted: dict[bytes, bytes] = {}
+        lines = [line for header in head.headers if (line := _sorted(header, head, noted))]
+        if head.connection_tokens:
+            lines = _without(lines, head.connection_tokens - _NOT_OURS_TO_DROP)
+        self._lines = lines
+        self._via = noted[b"via"] + b", " + VIA if b"via" in noted else VIA
+        self._passed: dict[Target, bytes] = {}
+        self.patience = patience(noted) if noted else UNLIMITED
+        self.has_key = b"idempotency-key" in noted
+        attempts = (noted.get(b"x-envoy-attempt-count", b"1"), noted.get(b"x-sidecar-attempt", b"1"))
+        self.retried = attempts != (b"1", b"1")
+        self.request_id = request_id_of(noted.get(b"x-request-id"))
+        self.traceparent = traceparent_of(noted.get(b"traceparent"))
+        self.trailers = b"trailers" in noted.get(b"te", b"").lower()
+
+    def passed(self, target: Target) -> bytes:
+        """Everything that all requests with these lines say to this endpoint, `Host` apart."""
+        known = self._passed.get(target)
+        if known is None:
+            lines = _without(self._lines, target.removed) if target.removed else self._lines
+            known = self._passed[target] = b"".join(lines) + target.added + b"Via: " + self._via + b"\r\n"
+        return known
+
+
+def _sorted(header: Header, head: RequestHead, noted: dict[bytes, bytes]) -> bytes:
+    """The line to send on, or nothing; notes what is said to us."""
+    low, name, value = header
+    if low not in _SPECIAL:
+        return name + b": " + value + b"\r\n"
+    if low == b"content-length":
+        return b"%b: %d\r\n" % (name, head.length)  # our own spelling of it: "003" must not travel
+    if low == b"transfer-encoding":
+        return name + b": chunked\r\n"
+    if low in _NOTED:
+        noted[low] = noted[low] + b", " + value if low in noted else value
+    return name + b": " + value + b"\r\n" if low in _ALSO_PASSED else b""
+
+
+def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
+    return [line for line in lines if line.partition(b":")[0].lower() not in names]
+
+
+def sorted_request(head: RequestHead) -> SortedRequest:
+    """What the head's field lines say; shared with every later head that has the same."""
+    known = head.sorted
+    if known is None:
+        known = head.sorted = SortedRequest(head)
+    assert isinstance(known, SortedRequest)
+    return known
+
+
+def request_bytes(
+    head: RequestHead,
+    lines: SortedRequest,
+    target: Target,
+    rewrite: Rewrite | None,
+    request_id: bytes,
+    traceparent: bytes,
+    number: int,
+    remaining: float,
+) -> bytes:
+    """The head of one attempt. `remaining`: seconds of the whole request's time.
+
+    The target travels byte for byte unless the route rewrites it.
+    """
+    path = head.target
+    authority = target.authority
+    if rewrite is not None:
+        path = rewrite.replacement + path[rewrite.matched :]
+        if rewrite.keep_host:
+            authority = head.host
+    return (
+        b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\ntraceparent: %b\r\n"
+        b"X-Sidecar-Attempt: %d\r\nX-Envoy-Expected-Rq-Timeout-Ms: %d\r\n\r\n"
+    ) % (
+        head.method,
+        target.base_path,
+        path,
+        authority,
+        lines.passed(target),
+        request_id,
+        traceparent,
+        number,
+        int(remaining * 1000),
+    )
+
+
+def response_lines(head: ResponseHead) -> bytes:
+    """Status line and header lines as the caller gets them, framing of streams apart."""
+    known = head.relayed
+    if known is None:
+        known = head.relayed = b"".join(_response_lines(head))
+    assert isinstance(known, bytes)
+    return known
+
+
+def _response_lines(head: ResponseHead) -> list[bytes]:
+    lines = [STATUS_LINES[head.status]]
+    listed = head.connection_tokens - _NOT_OURS_TO_DROP
+    for low, name, value in head.headers:
+        if low not in _RESPONSE_SPECIAL:
+            if low not in listed:
+                lines.append(name + b": " + value + b"\r\n")
+        elif low == b"content-length" and head.length != CHUNKED:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return lines

@@ -1,0 +1,346 @@
+"""The life of one request, top to bottom.
+
+Pure: yields what it wants done and is sent what came of it. `exchange.py` does it on sockets; a test, or a simulation,
+does it in virtual time. Closing the generator is the whole of cancellation: every slot and permit goes back.
+
+The order of policies, outermost first: match, bulkhead, total deadline, then per attempt breaker permit, endpoint,
+attempt timeout, exchange, verdict, retry decision with its budget; then the fallback ladder; then `unavailable`.
+"""
+
+from collections.abc import Generator
+from typing import Final, Protocol
+
+from sidecar.clock import Clock
+from sidecar.policy import reasons
+from sidecar.policy.answer import Answer
+from sidecar.policy.endpoints import Endpoint, Upstream
+from sidecar.policy.fallback import Failover, LastKnownGood, Static, covers
+from sidecar.policy.last_known_good import Stored
+from sidecar.policy.outcome import Outcome, Verdict
+from sidecar.policy.reasons import REASONS
+from sidecar.policy.retry import Denied
+from sidecar.policy.route import Route
+from sidecar.policy.router import Router
+
+
+class Call(Protocol):
+    """What the path may know of a request, and where it notes what became of it."""
+
+    method: bytes
+    host: bytes
+    path: bytes
+    headers: list[tuple[bytes, bytes, bytes]]
+    started: float
+    """When its head was read, on the path's clock."""
+    patience: float
+    """Seconds the caller itself gave; infinite if it did not say."""
+    already_retrying: bool
+    """The caller retries on its own: ours on top would multiply."""
+    has_key: bool
+    """It carries an Idempotency-Key."""
+    body_to_come: bool
+    """Its body is small enough to keep and not here yet."""
+    route: Route | None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the request can be sent again: it has no body, or all of it was kept."""
+        ...
+
+
+class Collect:
+    """Wait until the request's body is here, or it is time to give up: sent True or False."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+
+class Attempt:
+    """Send the request to `endpoint`; sent an Outcome at the commit point.
+
+    `timeout`: seconds for all of it, connecting included. `until`: when the whole request ends, on the path's clock.
+    `in_doubt`: the answer of the attempt before may yet be relayed; otherwise this one replaces it.
+    """
+
+    __slots__ = ("endpoint", "in_doubt", "timeout", "until", "upstream")
+
+    def __init__(
+        self, upstream: Upstream, endpoint: Endpoint, timeout: float, until: float, *, in_doubt: bool = False
+    ) -> None:
+        self.upstream = upstream
+        self.endpoint = endpoint
+        self.timeout = timeout
+        self.until = until
+        self.in_doubt = in_doubt
+
+
+class Wait:
+    """Do nothing for `seconds`."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Relay:
+    """Give the caller `outcome`'s answer. `rescued`: why the first upstream's was not good enough, or empty."""
+
+    __slots__ = ("label", "outcome", "rescued")
+
+    def __init__(self, outcome: Outcome, label: str, rescued: str = "") -> None:
+        self.outcome = outcome
+        self.label = label
+        self.rescued = rescued
+
+
+class Recall:
+    """Look for a last known good answer to this request: sent it, or None."""
+
+    __slots__ = ("rung",)
+
+    def __init__(self, rung: LastKnownGood) -> None:
+        self.rung = rung
+
+
+class Keep:
+    """Remember `outcome`'s answer as the last known good one, if it may be."""
+
+    __slots__ = ("outcome", "rung")
+
+    def __init__(self, rung: LastKnownGood, outcome: Outcome) -> None:
+        self.rung = rung
+        self.outcome = outcome
+
+
+class Serve:
+    """Answer with what was kept."""
+
+    __slots__ = ("reason", "rung", "stored")
+
+    def __init__(self, rung: LastKnownGood, stored: Stored, reason: str) -> None:
+        self.rung = rung
+        self.stored = stored
+        self.reason = reason
+
+
+class Reply:
+    """Answer ourselves: with `answer`, or with the default body for `reason`."""
+
+    __slots__ = ("answer", "label", "reason", "retry_after", "status")
+
+    def __init__(
+        self, reason: str, label: str, status: int, answer: Answer | None = None, retry_after: float = 0.0
+    ) -> None:
+        self.reason = reason
+        self.label = label
+        self.status = status
+        self.answer = answer
+        self.retry_after = retry_after
+
+
+Command = Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply
+Sent = Outcome | Stored | bool | None
+Path = Generator[Command, Sent, None]
+Attempts = Generator[Command, Sent, Outcome]
+
+_ABANDONED: Final = Outcome(Verdict.NEUTRAL, reasons.CLIENT_GONE)
+_SUCCESS: Final = Verdict.SUCCESS
+
+
+def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
+    """One request, from its head to its last byte."""
+    # First, because every policy belongs to a route.
+    route = router.match(call.method, call.host, call.path, call.headers)
+    if route is None:
+        yield Reply(reasons.NO_ROUTE, "refused", 404)
+        return
+    call.route = route
+    route.observer.request_started()
+    bulkhead = route.bulkhead
+    if bulkhead is None:
+        yield from _answered(call, route, clock)
+    # Outside the retries: one request holds one slot however often it is tried, until its last byte.
+    elif bulkhead.enter():
+        try:
+            yield from _answered(call, route, clock)
+        finally:
+            bulkhead.leave()
+    else:
+        route.observer.refused(reasons.BULKHEAD_FULL)
+        yield from _rescued(call, route, _refusal(reasons.BULKHEAD_FULL), clock, call.started + route.total)
+
+
+def _answered(call: Call, route: Route, clock: Clock) -> Path:
+    # Started at the head: the caller waits from then on, whatever we do with the time.
+    until = call.started + min(route.total, call.patience)
+    if call.body_to_come and not (yield Collect(until)):
+        yield Reply(reasons.REQUEST_TIMEOUT, "bad_request", 408)
+        return
+    outcome = yield from _attempts(call, route, clock, until)
+    if outcome.verdict is _SUCCESS or _is_passed_on(outcome):
+        yield Relay(outcome, "ok")
+        keeps = route.keeps
+        if keeps is not None and outcome.status == 200 and call.method == b"GET":
+            yield Keep(keeps, outcome)  # after the relay: remembering must not delay the answer
+    else:
+        yield from _rescued(call, route, outcome, clock, until)
+
+
+def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
+    """Tries until an outcome stands."""
+    upstream = route.upstream
+    retry = route.retry
+    breaker = route.breaker
+    observer = route.observer
+    tried: list[Endpoint] = []
+    outcome = _ABANDONED
+    upstream.budget.deposit()  # once per request: what retries may later be drawn from
+    while True:
+        # Inside the retries, so that each attempt is judged; before the pick, so that a refusal costs nothing.
+        permit = None
+        if breaker is not None:
+            permit = breaker.admit()
+            if permit is None:
+                return _refused_by_breaker(route, tried, outcome if tried else None)
+            if permit.would_have_refused:
+                observer.would_refuse(reasons.BREAKER_OPEN)
+        left = until - clock()
+        if left <= 0.0:  # the wait before this attempt took the rest
+            if permit is not None:
+                permit.settle(Verdict.NEUTRAL, 0.0)
+            return outcome if tried else _refusal(reasons.DEADLINE)
+        # No yield may stand between the pick and `pending`: two requests must not see the same idle endpoint.
+        endpoint = upstream.pick(tried)
+        if endpoint is None:
+            if permit is not None:
+                permit.settle(Verdict.NEUTRAL, 0.0)
+            observer.refused(reasons.NO_ENDPOINT)
+            return outcome if tried else _refusal(reasons.NO_ENDPOINT)
+        tried.append(endpoint)
+        outcome = _ABANDONED
+        endpoint.pending += 1
+        timeout = route.attempt_timeout
+        try:
+            # Inside the permit: a timeout is a verdict. Clipped to what is left of the whole.
+            sent = yield Attempt(upstream, endpoint, timeout if timeout < left else left, until)
+            assert isinstance(sent, Outcome)
+            outcome = sent
+            if timeout >= left and outcome.reason == reasons.ATTEMPT_TIMEOUT:
+                _blame_the_deadline(outcome, call, route)
+        finally:
+            endpoint.pending -= 1
+            if permit is not None:
+                permit.settle(outcome.verdict, outcome.elapsed)
+            upstream.judge(endpoint, outcome.verdict)
+        if outcome.verdict is _SUCCESS and not retry.lists_successes:
+            return outcome
+        decision = retry.decide(
+            outcome,
+            len(tried),
+            method=call.method,
+            has_key=call.has_key,
+            replayable=call.replayable,
+            remaining=until - clock(),
+        )
+        if decision is None:
+            return outcome
+        if call.already_retrying:
+            decision = Denied("attempts")
+        if isinstance(decision, Denied):
+            observer.retry_denied(decision.reason)
+            return outcome
+        observer.retried(outcome.reason)
+        if decision.delay > 0.0:
+            yield Wait(decision.delay)
+
+
+def _refused_by_breaker(route: Route, tried: list[Endpoint], last: Outcome | None) -> Outcome:
+    if last is not None:  # the attempt before this one opened it: its own answer says more than our refusal
+        route.observer.retry_denied(reasons.BREAKER_OPEN)
+        return last
+    route.observer.refused(reasons.BREAKER_OPEN)
+    assert route.breaker is not None
+    return Outcome(Verdict.NEUTRAL, reasons.BREAKER_OPEN, retry_after=route.breaker.retry_after())
+
+
+def _blame_the_deadline(outcome: Outcome, call: Call, route: Route) -> None:
+    outcome.reason = reasons.DEADLINE
+    if call.patience < route.total:
+        # The caller was in a greater hurry than the route allows for; that says nothing about the upstream.
+        outcome.verdict = Verdict.NEUTRAL
+
+
+def _refusal(reason: str) -> Outcome:
+    return Outcome(Verdict.NEUTRAL, reason)
+
+
+def _is_passed_on(outcome: Outcome) -> bool:
+    """A 429 is the upstream's word to the caller: throttled, but not to be masked."""
+    return outcome.verdict is Verdict.THROTTLED and outcome.status < 500
+
+
+def _rescued(call: Call, route: Route, outcome: Outcome, clock: Clock, until: float) -> Path:
+    """The fallback ladder, then failing clearly."""
+    for rung in route.ladder:
+        if not covers(rung, outcome.reason):
+            continue
+        if isinstance(rung, LastKnownGood):
+            stored = (yield Recall(rung)) if call.method == b"GET" else None
+            if isinstance(stored, Stored):
+                route.observer.fell_back("last_known_good", outcome.reason)
+                yield Serve(rung, stored, outcome.reason)
+                return
+        elif isinstance(rung, Failover):
+            other = yield from _failover(call, route, rung, outcome, clock, until)
+            if other is not None:
+                route.observer.fell_back("failover", outcome.reason)
+                yield Relay(other, "failover", outcome.reason)
+                return
+        elif isinstance(rung, Static):
+            route.observer.fell_back("static", outcome.reason)
+            yield Reply(outcome.reason, "static", rung.answer.status, rung.answer)
+            return
+    yield _last_word(route, outcome)
+
+
+def _failover(
+    call: Call, route: Route, rung: Failover, first: Outcome, clock: Clock, until: float
+) -> Generator[Command, Sent, Outcome | None]:
+    """One attempt at another upstream. Its breaker is not this route's: only the time left bounds it."""
+    if first.sent and not (route.retry.is_safe(call.method) and call.replayable):
+        return None  # the first upstream may have acted on it
+    left = until - clock()
+    endpoint = rung.upstream.pick(()) if left > 0.0 else None
+    if endpoint is None:
+        return None
+    endpoint.pending += 1
+    outcome = _ABANDONED
+    try:
+        sent = yield Attempt(rung.upstream, endpoint, left, until, in_doubt=True)
+        assert isinstance(sent, Outcome)
+        outcome = sent
+    finally:
+        endpoint.pending -= 1
+        rung.upstream.judge(endpoint, outcome.verdict)
+    return outcome if outcome.verdict is _SUCCESS or _is_passed_on(outcome) else None
+
+
+def _last_word(route: Route, outcome: Outcome) -> Command:
+    """Nobody could help: say so clearly, or pass the upstream's own failure on."""
+    reason = outcome.reason
+    retry_after = outcome.retry_after or 0.0
+    if route.critical:
+        status = 503 if route.unavailable is None else route.unavailable.status
+        return Reply(reason, "fail_closed", status, route.unavailable, retry_after)
+    if reason == reasons.UPSTREAM_ERROR:
+        return Relay(outcome, "upstream_error")
+    known = REASONS[reason]
+    label = "refused" if known.kinds & _REFUSALS else "upstream_error"
+    status = known.status if route.unavailable is None else route.unavailable.status
+    return Reply(reason, label, status, route.unavailable, retry_after)
+
+
+_REFUSALS: Final = frozenset({"open", "refused"})

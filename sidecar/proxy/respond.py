@@ -1,0 +1,107 @@
+"""Our own answers: refusals, failures told clearly, and what was kept.
+
+The only file that turns a reason into bytes. A body that the configuration gives is sent exactly; the default one is a
+JSON object whose keys are part of the contract.
+"""
+
+import math
+from typing import Final
+
+import msgspec
+
+from sidecar.policy.answer import Answer
+from sidecar.policy.last_known_good import Stored
+from sidecar.policy.reasons import REASONS
+from sidecar.wire.encode import STATUS_LINES
+from sidecar.wire.errors import BadRequest
+
+_JSON: Final = b"Content-Type: application/json\r\n"
+_encode = msgspec.json.encode
+
+
+def proxy_status(reason: str, received: int = 0) -> bytes:
+    """The `Proxy-Status` line (RFC 9209) for a reason; `received`: the upstream's own status, 0 if it sent none."""
+    if received:
+        text = f'sidecar; error={REASONS[reason].error}; received-status={received}; details="{reason}"'
+    else:
+        text = f'sidecar; error={REASONS[reason].error}; details="{reason}"'
+    return b"Proxy-Status: " + text.encode() + b"\r\n"
+
+
+def error_code(reason: str) -> str:
+    """What programs switch on: one word for "the upstream can't be had", the reason itself for the caller's faults."""
+    return "UPSTREAM_UNAVAILABLE" if REASONS[reason].kinds else reason.upper()
+
+
+def default_body(reason: str, route: str, request_id: bytes, retry_after: float) -> bytes:
+    """The default JSON body of our own answers."""
+    body: dict[str, str | int] = {
+        "error_code": error_code(reason),
+        "reason": reason,
+        "route": route,
+        "request_id": request_id.decode("latin-1"),
+    }
+    if retry_after > 0.0:
+        body["retry_after"] = math.ceil(retry_after)
+    return _encode(body)
+
+
+def reply_lines(
+    reason: str, status: int, answer: Answer | None, route: str, request_id: bytes, retry_after: float
+) -> tuple[bytes, bytes]:
+    """Head lines (without the final empty one) and body of an answer of ours."""
+    lines = [STATUS_LINES[status]]
+    if answer is None:
+        body = default_body(reason, route, request_id, retry_after)
+        lines.append(_JSON)
+    else:
+        body = answer.body
+        lines += [name + b": " + value + b"\r\n" for name, value in answer.headers]
+    if retry_after > 0.0:
+        lines.append(b"Retry-After: %d\r\n" % math.ceil(retry_after))
+    lines.append(proxy_status(reason))
+    if status != 204 and status != 304:
+        lines.append(b"Content-Length: %d\r\n" % len(body))
+    else:
+        body = b""
+    return b"".join(lines), body
+
+
+def stored_lines(stored: Stored, reason: str, age: float, received: int) -> bytes:
+    """Head lines of a last known good answer: marked as such, and not to be kept by anybody on its way.
+
+    `ttl` is negative: how long ago the answer stopped being fresh (RFC 9211 section 2.3). Ours are stale from the
+    moment they are stored, so it is the age.
+    """
+    lines = [STATUS_LINES[stored.status]]
+    lines += [name + b": " + value + b"\r\n" for name, value in stored.headers]
+    seconds = max(0, int(age))
+    lines.append(b"Age: %d\r\n" % seconds)
+    lines.append(b"Cache-Control: no-store\r\n")
+    lines.append(b"Cache-Status: sidecar; hit; ttl=-%d; detail=%b\r\n" % (seconds, reason.encode()))
+    lines.append(proxy_status(reason, received))
+    lines.append(b"Content-Length: %d\r\n" % len(stored.body))
+    return b"".join(lines)
+
+
+def rejection(error: BadRequest, request_id: bytes) -> bytes:
+    """The whole response to a message that is no request we can serve. The connection closes after it."""
+    body = _encode(
+        {
+            "error_code": error_code(error.reason),
+            "reason": error.reason,
+            "route": "-",
+            "request_id": request_id.decode("latin-1"),
+            "detail": error.detail,
+        }
+    )
+    head = [
+        STATUS_LINES[error.status],
+        _JSON,
+        proxy_status(error.reason),
+        b"X-Request-Id: " + request_id + b"\r\n",
+        b"Content-Length: %d\r\n" % len(body),
+        b"Connection: close\r\n\r\n",
+        body,
+    ]
+    return b"".join(head)

@@ -1,0 +1,96 @@
+"""What is read off living objects when a scrape comes: breakers, endpoints, connections."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from sidecar.policy.endpoints import Upstream
+from sidecar.policy.route import Route
+from sidecar.telemetry.prometheus import Prometheus
+
+STATES: Final = ("closed", "open", "half_open")
+
+_Samples = Iterator[tuple[Sequence[str], float]]
+
+
+class Connections(Protocol):
+    """Connections to one endpoint."""
+
+    @property
+    def idle(self) -> int:
+        """Between exchanges."""
+
+    @property
+    def active(self) -> int:
+        """Carrying one."""
+
+
+class Losing(Protocol):
+    """A log that may lose lines."""
+
+    @property
+    def dropped(self) -> int:
+        """How many so far."""
+
+
+def show(
+    prometheus: Prometheus,
+    *,
+    routes: Iterable[Route],
+    upstreams: Iterable[Upstream],
+    pools: Mapping[str, Sequence[Connections]],
+    access_log: Losing | None = None,
+) -> None:
+    """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name."""
+    guarded = []
+    for route in routes:
+        counters = prometheus.route(route.name)  # shows the route from now on, at 0
+        if route.breaker is not None:
+            counters.expect_transitions()
+            guarded.append(route)
+    groups = tuple(upstreams)
+    prometheus.gauge(
+        "sidecar_breaker_state",
+        "1 for the state the route's breaker is in, 0 for the others.",
+        ("route", "state"),
+        lambda: _breakers(guarded),
+    )
+    prometheus.gauge(
+        "sidecar_endpoint_ejected",
+        "1 while the endpoint is ejected, otherwise 0.",
+        ("upstream", "endpoint"),
+        lambda: _ejected(groups),
+    )
+    prometheus.gauge(
+        "sidecar_connections",
+        "Connections to the upstream's endpoints: idle ones wait in the pool, active ones carry an exchange.",
+        ("upstream", "state"),
+        lambda: _connections(pools),
+    )
+    if access_log is not None:
+        prometheus.counter(
+            "sidecar_access_log_dropped_total",
+            "Access-log lines lost because nobody read them or the disk was full.",
+            (),
+            lambda: [((), access_log.dropped)],
+        )
+
+
+def _breakers(routes: Iterable[Route]) -> _Samples:
+    for route in routes:
+        assert route.breaker is not None
+        now = route.breaker.state
+        for state in STATES:
+            yield (route.name, state), int(state == now)
+
+
+def _ejected(upstreams: Iterable[Upstream]) -> _Samples:
+    for upstream in upstreams:
+        away = upstream.ejected()
+        for endpoint in upstream.endpoints:
+            yield (upstream.name, endpoint.name), int(endpoint in away)
+
+
+def _connections(pools: Mapping[str, Sequence[Connections]]) -> _Samples:
+    for upstream, each in pools.items():
+        yield (upstream, "idle"), sum(pool.idle for pool in each)
+        yield (upstream, "active"), sum(pool.active for pool in each)

@@ -1,0 +1,172 @@
+"""All counters of the process, and the scrape that shows them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sidecar.clock import WALL, Clock
+from sidecar.telemetry import families
+from sidecar.telemetry.exposition import (
+    OPENMETRICS_TYPE,
+    TEXT_TYPE,
+    Counts,
+    Family,
+    labels,
+    number,
+)
+from sidecar.telemetry.histogram import BUCKETS
+from sidecar.telemetry.route import UNMATCHED, RouteMetrics, Transition
+
+if TYPE_CHECKING:
+    from sidecar.telemetry.process import ProcessMetrics
+
+Read = Callable[[], Iterable[tuple[Sequence[str], float]]]
+"""Label values and value of every series of a family, as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One route since the start, for /status."""
+
+    in_flight: int
+    requests: int
+    by_outcome: Mapping[str, int]
+    refused_by_reason: Mapping[str, int]
+    would_refuse_by_reason: Mapping[str, int]
+    fallbacks: Mapping[str, int]
+    p50: float | None
+    """Seconds, estimated from the buckets; None before the first request."""
+    p99: float | None
+    newest_age: float | None
+    """Seconds since the newest answer was kept; None if there is none."""
+
+
+class Prometheus:
+    """Implements `sidecar.observer.Observer`.
+
+    Not thread-safe: it is fed and scraped on the loop.
+    """
+
+    def __init__(self, *, buckets: Sequence[float] = BUCKETS, wall: Clock = WALL) -> None:
+        self._bounds = tuple(buckets)
+        self._wall = wall
+        self._routes: dict[str, RouteMetrics] = {}
+        self._read: dict[str, tuple[Family, Read]] = {}
+        self._series: dict[tuple[str, ...], bytes] = {}
+        self._process: ProcessMetrics | None = None
+        self._on_transition: Transition | None = None
+        self._reloads = Counts(families.CONFIG_RELOADS)
+        self._reloads.update({("ok",): 1, ("rejected",): 0})  # whoever counts has been configured
+
+    def route(self, name: str) -> RouteMetrics:
+        """The observer of the route of that name: the same one each time, so that counts outlive a reload."""
+        found = self._routes.get(name)
+        if found is None:
+            found = self._routes[name] = RouteMetrics(name, self._bounds, self._changed)
+        return found
+
+    def routes(self) -> Iterable[RouteMetrics]:
+        """All that were ever asked for."""
+        return self._routes.values()
+
+    def on_transition(self, call: Transition) -> None:
+        """Calls `call` at every change of a breaker's state."""
+        self._on_transition = call
+
+    def config_loaded(self, *, ok: bool) -> None:
+        """A later configuration was taken, or was rejected. The one at start is counted already."""
+        self._reloads["ok" if ok else "rejected",] += 1
+
+    def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format
+        """Adds a gauge whose series are read at every scrape. The same name again takes its place."""
+        self._read[name] = (Family(name, "gauge", labels, help), read)
+
+    def counter(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the same
+        """The same for a count that somebody else keeps. `name` ends in `_total`."""
+        self._read[name] = (Family(name, "counter", labels, help), read)
+
+    def families(self) -> list[Family]:
+        """Everything a scrape shows but `process_*` and `sidecar_build_info`."""
+        return [*families.COUNTED, *(family for family, _ in self._read.values())]
+
+    def totals(self, route: str) -> Totals:
+        """What /status shows of a route; zeros for one that never was asked for."""
+        found = self.route(route)
+        return Totals(
+            in_flight=found.in_flight,
+            requests=found.duration.count,
+            by_outcome=found.requests.by(2),
+            refused_by_reason=found.refusals.by(0),
+            would_refuse_by_reason=found.would_refuse_counts.by(0),
+            fallbacks=found.fallbacks.by(0),
+            p50=found.duration.quantile(0.5),
+            p99=found.duration.quantile(0.99),
+            newest_age=None if found.newest is None else self._age(found.newest),
+        )
+
+    def load(self) -> None:
+        """Imports prometheus_client (tens of ms): call it in a thread before the first scrape."""
+        if self._process is None:
+            from sidecar.telemetry.process import ProcessMetrics  # noqa: PLC0415 - see above
+
+            self._process = ProcessMetrics()
+
+    def render(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats
+        """The whole scrape: OpenMetrics 1.0, or Prometheus text 0.0.4."""
+        self.load()
+        assert self._process is not None
+        parts: list[bytes] = []
+        for family, lines in self._families():
+            parts.append(family.head(openmetrics))
+            parts.extend(lines)
+        parts.append(self._process.render(openmetrics))
+        return b"".join(parts)
+
+    @staticmethod
+    def content_type(openmetrics: bool) -> str:  # noqa: FBT001 - the two formats
+        """The media type of `render`'s answer."""
+        return OPENMETRICS_TYPE if openmetrics else TEXT_TYPE
+
+    def _changed(self, route: str, old: str, new: str, open_for: float) -> None:
+        if self._on_transition is not None:
+            self._on_transition(route, old, new, open_for)
+
+    def _age(self, stored_at: float) -> float:
+        return max(0.0, self._wall() - stored_at)
+
+    def _families(self) -> Iterator[tuple[Family, Iterable[bytes]]]:
+        routes = list(self._routes.values())
+        matched = [route for route in routes if route.name != UNMATCHED]
+        upstreams = [times for route in routes for times in route.upstreams.values()]
+        yield families.REQUESTS, _counts(route.requests for route in routes)
+        yield families.REQUEST_DURATION, (route.duration.lines() for route in routes)
+        yield families.ATTEMPTS, _counts(times.results for times in upstreams)
+        yield (
+            families.UPSTREAM_DURATION,
+            (h.lines() for times in upstreams for h in (times.connect, times.first_byte, times.total)),
+        )
+        yield families.RETRIES, _counts(route.retries for route in routes)
+        yield families.RETRIES_DENIED, _counts(route.denied for route in routes)
+        yield families.TRANSITIONS, _counts(route.transitions for route in routes)
+        yield families.REFUSED, _counts(route.refusals for route in routes)
+        yield families.WOULD_REFUSE, _counts(route.would_refuse_counts for route in routes)
+        yield families.FALLBACKS, _counts(route.fallbacks for route in routes)
+        kept = [(route.name, route.newest) for route in routes if route.newest is not None]
+        yield families.KEPT_AGE, self._lines(families.KEPT_AGE, (((n,), self._age(at)) for n, at in kept))
+        yield families.IN_FLIGHT, self._lines(families.IN_FLIGHT, (((r.name,), r.in_flight) for r in matched))
+        yield families.QUEUED, self._lines(families.QUEUED, (((r.name,), 0) for r in matched))
+        yield families.CONFIG_RELOADS, [self._reloads.lines()]
+        for family, read in self._read.values():
+            yield family, self._lines(family, read())
+
+    def _lines(self, family: Family, samples: Iterable[tuple[Sequence[str], float]]) -> Iterator[bytes]:
+        for values, value in samples:
+            key = (family.name, *values)
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = f"{family.name}{labels(family.labels, values)} ".encode()
+            yield b"%b%b\n" % (series, number(value))
+
+
+def _counts(all_counts: Iterable[Counts]) -> Iterator[bytes]:
+    return (counts.lines() for counts in all_counts if counts)

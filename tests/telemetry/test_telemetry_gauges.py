@@ -1,0 +1,102 @@
+"""Laws of what is read off living objects."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fixtures.policies import Pool, World
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.policy.outcome import Verdict
+from sidecar.telemetry import gauges
+from sidecar.telemetry.prometheus import Prometheus
+
+
+@dataclass
+class Losing:
+    """A log that loses lines."""
+
+    dropped: int
+
+
+@pytest.fixture
+def world() -> World:
+    """Everything new."""
+    return World()
+
+
+def shown(prometheus: Prometheus) -> dict[tuple[Any, ...], float]:
+    """Every sample by name and label values."""
+    text = prometheus.render(openmetrics=False).decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def prometheus(world: World) -> Prometheus:
+    """Counters that show the world."""
+    made = Prometheus()
+    gauges.show(
+        made,
+        routes=world.routes,
+        upstreams=[world.upstream],
+        pools={"connect": [Pool(1, 2), Pool(3, 4)]},
+        access_log=Losing(9),
+    )
+    return made
+
+
+def test_a_breaker_is_in_exactly_one_state(world: World, prometheus: Prometheus) -> None:
+    """One of three series is 1, whichever state it is in; a route without a breaker has none."""
+    states = {}
+    for expected, step in (
+        ("closed", lambda: None),
+        ("open", world.trip),
+        ("half_open", lambda: setattr(world, "now", 106.0) or world.breaker.admit()),
+    ):
+        step()
+        states = {
+            key[2]: value for key, value in shown(prometheus).items() if key[0] == "sidecar_breaker_state"
+        }
+        assert states == {**dict.fromkeys(gauges.STATES, 0.0), expected: 1.0}
+
+
+def test_transitions_of_a_guarded_route_begin_at_zero(prometheus: Prometheus) -> None:
+    """So that the first opening is a rise that an alert can see."""
+    found = [key[1:] for key in shown(prometheus) if key[0] == "sidecar_breaker_transitions_total"]
+    assert len(found) == 4
+    assert ("guarded", "closed", "open") in found
+
+
+def test_an_ejected_endpoint_shows_until_it_is_back(world: World, prometheus: Prometheus) -> None:
+    """1 while it is away, then 0 again, without anybody being asked in between."""
+    name = ("sidecar_endpoint_ejected", "connect", "http://a")
+    assert shown(prometheus)[name] == 0
+    world.upstream.judge(world.endpoints[0], Verdict.FAILURE)
+    assert shown(prometheus)[name] == 1
+    assert shown(prometheus)["sidecar_endpoint_ejected", "connect", "http://b"] == 0
+    world.now += 31.0
+    assert shown(prometheus)[name] == 0
+
+
+def test_connections_are_summed_over_endpoints(prometheus: Prometheus) -> None:
+    """One series per upstream and state, however many endpoints it has."""
+    samples = shown(prometheus)
+    assert samples["sidecar_connections", "connect", "idle"] == 4
+    assert samples["sidecar_connections", "connect", "active"] == 6
+
+
+def test_lost_lines_are_a_counter(prometheus: Prometheus) -> None:
+    """The access log's losses can be alerted on."""
+    assert shown(prometheus)["sidecar_access_log_dropped_total",] == 9
+
+
+def test_a_route_shows_before_its_first_request(prometheus: Prometheus) -> None:
+    """A configured route has its gauges and its histogram at 0; a missing one is not configured."""
+    samples = shown(prometheus)
+    for route in ("guarded", "open"):
+        assert samples["sidecar_in_flight", route] == 0
+        assert samples["sidecar_request_duration_seconds_count", route] == 0
