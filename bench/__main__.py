@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Unusable as error:
         _say(f"bench: {error}")
         return 2
+    except KeyboardInterrupt:
+        _say("\nbench: interrupted; nothing written")
+        return 130
     found = list(tables(figures, machine, chosen))
     print(f"\n{machine.sentence()}; {plan.rounds} round(s)\n")
     print("\n\n".join(as_text(table) for table in found))

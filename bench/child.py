@@ -19,7 +19,7 @@ STOP_LIMIT = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
-class Unusable(Exception):  # noqa: N818 - reads as what the table says of the program
+class Unusable(Exception):
     """The program did not start, or does not answer as the workload needs. The text says how."""
 
 

@@ -128,7 +128,7 @@ AIOHTTP = Proxy(
     version=("-c", "import aiohttp; print(aiohttp.__version__)"),
     package="in this repository: bench/peers/aiohttp/proxy.py",
     refusal="a constant 503 of its own",
-    lacks="metrics, a breaker",
+    lacks="metrics, a breaker, retries on statuses",
 )
 LINEUP = (SIDECAR, ENVOY, TRAEFIK, CADDY, HAPROXY, NGINX, AIOHTTP)
 BY_NAME = {proxy.name: proxy for proxy in LINEUP}

@@ -66,7 +66,7 @@ class Cost:
 
 
 def measure(proxy: Proxy, place: Setting, plan: Plan, figures: Figures, step: Step) -> None:
-    """One round of one proxy: start, idle, fixed rate, every workload, open connections, stop.
+    """One round of one proxy: start, idle, every workload, fixed rate, open connections, stop.
 
     What fails is noted in `figures` and the rest goes on.
     """
@@ -139,9 +139,10 @@ def _parts(proxy: Proxy, running: Running, plan: Plan, figures: Figures) -> dict
     parts: dict[str, Callable[[], None]] = {}
     if plan.warm_up:
         parts["warm-up"] = partial(_warm_up, running, plan)
-    parts["fixed rate"] = partial(_fixed_rate, proxy.name, running.port, plan, figures)
     for workload in WORKLOADS:
         parts[workload.name] = partial(_saturated, proxy, running, workload, plan, figures)
+        if workload is PLAIN:  # after it, for a latency must not show what is still being loaded
+            parts["fixed rate"] = partial(_fixed_rate, proxy.name, running.port, plan, figures)
     parts["open connections"] = partial(_open, proxy, running, figures)
     return parts
 

@@ -9,6 +9,7 @@ python -m bench.profile --flamegraph flames.svg
 import argparse
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,10 @@ from bench.place import script
 from bench.saturate import command
 from bench.setting import Setting, setting
 from bench.workloads import Workload, prepare
+
+_SERVING = "MainThread"
+_WARM_UP = 2
+"""Seconds of load before the first sample: imports that come late are over."""
 
 
 class Profile(NamedTuple):
@@ -50,14 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(raw: str) -> Profile:
-    """Reads py-spy's raw format: one stack per line, frames parted by semicolons, then a count."""
+    """Reads py-spy's raw format: one stack per line, frames parted by semicolons, then a count.
+
+    The outermost frame is the thread; only the main one serves, so only its stacks count.
+    """
     own, total = Counter[str](), Counter[str]()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = stack.split(";")
-        own[frames[-1]] += int(count)
-        for frame in set(frames):
-            total[frame] += int(count)
+        thread, *frames = stack.split(";")
+        if _SERVING in thread and frames:
+            own[frames[-1]] += int(count)
+            for frame in set(frames):
+                total[frame] += int(count)
     return Profile(own=own, total=total)
 
 
@@ -82,7 +91,8 @@ def _record(place: Setting, wanted: argparse.Namespace) -> str:
     with ExitStack() as stack:
         running = started(proxy, place, stack).running
         prepare(workload, running.port)
-        with _kept_busy(running, workload, wanted.seconds + 3):
+        with _kept_busy(running, workload, wanted.seconds + _WARM_UP + 5):
+            time.sleep(_WARM_UP)
             _sample(running, wanted, output)
     if wanted.flamegraph:
         wanted.flamegraph.write_bytes(output.read_bytes())
@@ -104,7 +114,7 @@ def _sample(running: Running, wanted: argparse.Namespace, output: Path) -> None:
     program = script("py-spy")
     if program is None:
         raise Unusable("py-spy is needed and not installed: pip install -e '.[bench]'")
-    switches = [] if wanted.lines else ["--function"]
+    switches = ["--threads"] if wanted.lines else ["--threads", "--function"]
     switches += ["--native"] if wanted.native else []
     picture = "flamegraph" if wanted.flamegraph else "raw"
     line = [program, "record", "--pid", str(running.child.pid), "--rate", "200"]

@@ -37,7 +37,7 @@ def _cpu(figures: Figures, lineup: Sequence[Proxy]) -> Table:
         for proxy in lineup
     ]
     return Table(
-        "CPU of the proxy per request, µs: median [least, greatest], × Envoy's",  # noqa: RUF001 - a times sign
+        "CPU of the proxy per request, µs: median [least, greatest], × Envoy's",
         header,
         rows,
     )
@@ -46,8 +46,8 @@ def _cpu(figures: Figures, lineup: Sequence[Proxy]) -> Table:
 def _with_ratio(figures: Figures, proxy: Proxy, figure: str) -> str:
     if not figures.samples(proxy.name, figure):
         return _absent(figures, proxy.name)
-    ratio = number(figures.ratio(figure, proxy.name, ENVOY.name))
-    return f"{_cell(figures, proxy.name, figure)} ×{ratio}"  # noqa: RUF001 - a times sign
+    cell, ratio = _cell(figures, proxy.name, figure), figures.ratio(figure, proxy.name, ENVOY.name)
+    return cell if ratio is None else f"{cell} ×{number(ratio)}"
 
 
 def _latency(figures: Figures, lineup: Sequence[Proxy]) -> Table:
@@ -76,7 +76,7 @@ def _who(machine: Machine, lineup: Sequence[Proxy]) -> Table:
         "proxy",
         "version",
         'what "breaker open" is in it',
-        "what it cannot be configured to do",
+        "lacks, of what is alike",
         "from",
     )
     return Table("The proxies", header, rows, numbers=False)

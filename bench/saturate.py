@@ -60,14 +60,17 @@ def saturate(
     """
     line = command(workload, port, limit=seconds + 10, connections=connections)
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
-        time.sleep(seconds / 2)
-        if midway:
-            midway()
-        time.sleep(seconds / 2)
-        wrk.send_signal(
-            signal.SIGINT
-        )  # its own clock knows whole seconds only; it reports as if they were over
-        told, _ = wrk.communicate(timeout=30)
+        try:
+            time.sleep(seconds / 2)
+            if midway:
+                midway()
+            time.sleep(seconds / 2)
+            wrk.send_signal(
+                signal.SIGINT
+            )  # its own clock knows whole seconds; it reports as if they were over
+            told, _ = wrk.communicate(timeout=30)
+        finally:
+            wrk.kill()
     load = parse(told)
     if load is None or not load.requests:
         raise Unusable(f"wrk measured nothing: {told.strip()[-300:]}")

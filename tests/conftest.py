@@ -3,7 +3,7 @@
 Behaviours for `upstream` are in `fixtures.upstream` (`hang()`, `ok({...})`, `reset()`, ...).
 """
 
-import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +29,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @contextmanager
 def _children(root: Path) -> Iterator[tuple[Callable[[], Path], list[Process]]]:
-    numbers = itertools.count(1)
     children: list[Process] = []
 
     def directory() -> Path:
-        made = root / f"process-{next(numbers)}"
-        made.mkdir()
-        return made
+        return Path(tempfile.mkdtemp(prefix="process-", dir=root))
 
     try:
         yield directory, children

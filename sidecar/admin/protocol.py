@@ -35,16 +35,16 @@ class Protocol(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - quotes what was received
+        message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what could not be parsed, or to what failed outside of every handler."""
         if request.writer.output_size > 0:
             raise ConnectionError("it failed after its answer had begun")  # aiohttp closes the connection
-        if status >= 500:  # noqa: PLR2004 - ours
+        if status >= 500:
             _log.error("an answer failed: %s", type(exc).__name__, exc_info=exc)
         else:
             _log.info("a connection sent what is no request: %s", type(exc).__name__)
-        body = b'{"error":"bad request"}' if status < 500 else b'{"error":"internal error"}'  # noqa: PLR2004
+        body = b'{"error":"bad request"}' if status < 500 else b'{"error":"internal error"}'
         answer = web.Response(status=status, body=body, content_type="application/json")
         answer.headers["Server"] = "sidecar"  # or aiohttp names itself
         answer.force_close()

@@ -1,13 +1,12 @@
-"""The sidecar's own port: is it alive, is it ready, what has it seen.
+"""The part of the admin port that people use, and everything on it that is not answered at the door.
 
-An aiohttp application. Importing this module costs about 130 ms and 13 MB, so the application does it in a
-thread once the data listener serves.
+An aiohttp application. Importing this module costs about 250 ms and 13 MB: `front.py` does it in a thread, when
+somebody first asks for what only it can answer.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from aiohttp import web
 from sidecar.admin.negotiation import wants_openmetrics
 from sidecar.admin.page import PAGE
 from sidecar.admin.protocol import Protocol
+from sidecar.admin.views import FIXED_HEADERS, JSON, Views
 
 _log = logging.getLogger("sidecar.admin")
 _LAST_ANSWERS: Final = 1.0
@@ -24,50 +24,29 @@ _LAST_ANSWERS: Final = 1.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
-    """What the server shows. Each is called on the loop, once per request."""
+class Made:
+    """The application, ready to take connections over."""
 
-    ready: Callable[[], str]
-    """Empty when ready, otherwise why not."""
-    metrics: Callable[[bool], bytes]
-    """The scrape; True asks for OpenMetrics."""
-    metrics_type: Callable[[bool], str]
-    """Its media type."""
-    status: Callable[[], Mapping[str, Any]]
-    config: Callable[[], Mapping[str, Any]]
-    """The effective configuration. Whoever makes it has hidden its secrets."""
+    __slots__ = ("_runner",)
 
-
-class Running:
-    """A server that listens."""
-
-    __slots__ = ("_listener", "_runner", "port")
-
-    def __init__(self, runner: web.AppRunner, listener: asyncio.Server) -> None:
+    def __init__(self, runner: web.AppRunner) -> None:
         self._runner = runner
-        self._listener = listener
-        self.port: int = listener.sockets[0].getsockname()[1]
-        """The port it listens on: the one asked for, or the one the system chose for 0."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """For one connection."""
+        assert self._runner.server is not None
+        return Protocol(self._runner.server)
 
     async def close(self) -> None:
-        """Stops listening, gives answers under way a second, and closes every connection."""
-        self._listener.close()
+        """Gives answers under way a second, then closes every connection."""
         await self._runner.cleanup()
 
 
-async def start(views: Views, host: str, port: int) -> Running:
-    """Listens on host and port. Raises OSError if it cannot."""
+async def make(views: Views) -> Made:
+    """Sets the application up."""
     runner = web.AppRunner(application(views), shutdown_timeout=_LAST_ANSWERS)
     await runner.setup()
-    server = runner.server
-    assert server is not None
-    try:
-        listener = await asyncio.get_running_loop().create_server(lambda: Protocol(server), host, port)
-    except OSError:
-        await runner.cleanup()
-        raise
-    return Running(runner, listener)
+    return Made(runner)
 
 
 def application(views: Views) -> web.Application:
@@ -75,11 +54,8 @@ def application(views: Views) -> web.Application:
     pages = _Pages(views)
     made = web.Application(middlewares=[_plain_errors])
     made.router.add_get("/", pages.index)
-    made.router.add_get("/healthz", pages.alive)
-    made.router.add_get("/readyz", pages.ready)
-    made.router.add_get("/metrics", pages.metrics)
-    made.router.add_get("/status", pages.status)
-    made.router.add_get("/config", pages.config)
+    for path in ("/healthz", "/readyz", "/metrics", "/status", "/config"):
+        made.router.add_get(path, pages.shown)
     made.on_response_prepare.append(_headers)
     return made
 
@@ -91,29 +67,17 @@ class _Pages:
     async def index(self, _: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
 
-    async def alive(self, _: web.Request) -> web.Response:
-        return _json({"status": "ok"})
-
-    async def ready(self, _: web.Request) -> web.Response:
-        why_not = self._views.ready()
-        if why_not:
-            return _json({"status": "not ready", "reason": why_not}, 503)
-        return _json({"status": "ready"})
-
-    async def metrics(self, request: web.Request) -> web.Response:
+    async def shown(self, request: web.Request) -> web.Response:
+        """What machines ask for, asked for on a connection that is ours already."""
         openmetrics = wants_openmetrics(request.headers.getall("Accept", []))
-        body = self._views.metrics(openmetrics)
-        return web.Response(body=body, headers={"Content-Type": self._views.metrics_type(openmetrics)})
-
-    async def status(self, _: web.Request) -> web.Response:
-        return _json(self._views.status())
-
-    async def config(self, _: web.Request) -> web.Response:
-        return _json(self._views.config())
+        shown = self._views.show(request.path, openmetrics=openmetrics)
+        assert shown is not None
+        status, kind, body = shown
+        return web.Response(status=status, body=body, headers={"Content-Type": kind})
 
 
-def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
+def _json(content: Mapping[str, Any], status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(content), status=status, content_type=JSON)
 
 
 @web.middleware
@@ -127,13 +91,11 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return answer
     except web.HTTPException as error:
         return _json({"error": error.reason.lower()}, error.status)
-    except Exception:  # noqa: BLE001 - whatever failed, the port answers
+    except Exception:
         _log.exception("the answer to %s %s failed", request.method, request.path)
         return _json({"error": "internal error"}, 500)
 
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)  # versions of what runs here are nobody's business
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers.update(FIXED_HEADERS)

@@ -90,7 +90,11 @@ class Builder:
     def _dialer(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Dialer:
         secure = endpoint.scheme == "https"
         asked = upstream.tls
-        context = tls.context_for(asked.ca, asked.cert, asked.key, asked.min_version) if secure else None
+        context = (
+            tls.context_for(ca=asked.ca, cert=asked.cert, key=asked.key, min_version=asked.min_version)
+            if secure
+            else None
+        )
         return Dialer(
             host=endpoint.host,
             port=endpoint.port,

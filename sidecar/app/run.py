@@ -3,18 +3,42 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import uvloop
 
 from sidecar import config
-from sidecar.app.service import Service
+from sidecar.app.service import CannotStart, Service
+from sidecar.telemetry import process_log
 
 _log = logging.getLogger("sidecar")
 
-Started = Callable[[Service], Awaitable[None]]
-"""Told once the service serves."""
+
+def run(
+    loaded: config.Config,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    log_format: Literal["json", "text"] = "json",
+) -> int:
+    """Serves until a signal, then returns the exit code: 2 if it could not start, after one line that says why.
+
+    `on_ready` is called once callers are served.
+    """
+    handler = process_log.install(format=log_format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(loaded, on_ready=on_ready))
+    except CannotStart as error:
+        print(f"sidecar: {error}", file=sys.stderr)  # noqa: T201 - before there is anything to log about
+        return 2
+    finally:
+        handler.close()
+    return 0
 
 
-async def serve(loaded: config.Config, *, started: Started | None = None) -> None:
+async def serve(loaded: config.Config, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serves until a signal.
 
     Raises:
@@ -26,13 +50,13 @@ async def serve(loaded: config.Config, *, started: Started | None = None) -> Non
     try:
         await service.start()
         _log.info("serving on %s, admin on %s", ", ".join(service.addresses), service.admin_address)
-        if started is not None:
-            await started(service)
+        if on_ready is not None:
+            on_ready()
         await asked.wait()
         await service.drain(loaded.drain.timeout, loaded.drain.quiet)
     finally:
         await service.stop()
-        _log.info("ended")
+    _log.info("ended")  # not when it could not start: that is one line, and not this one
 
 
 def _on_signals(service: Service, asked: asyncio.Event) -> None:

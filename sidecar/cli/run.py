@@ -1,15 +1,10 @@
 """`sidecar run`: serve a configuration file."""
 
 import argparse
-import asyncio
 import sys
 
-import uvloop
-
 from sidecar import config
-from sidecar.app.run import serve
-from sidecar.app.service import CannotStart
-from sidecar.telemetry import process_log
+from sidecar.app.run import run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", default="config/sidecar.yaml", metavar="FILE", help="the YAML file (%(default)s)"
     )
-    parser.add_argument("--log-format", choices=("json", "text"), default="json", help="of the process's own log")
+    parser.add_argument(
+        "--log-format", choices=("json", "text"), default="json", help="of the process's own log, on standard error"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Serves until a signal. 0: ended as asked; 2: could not start, the reason is on standard error."""
+    """Serves until a signal. 0: ended as asked; 2: could not start, and standard error says why."""
     try:
         loaded = config.load(args.config)
     except config.ConfigError as error:
@@ -30,18 +27,7 @@ def main(args: argparse.Namespace) -> int:
         return 2
     if _lint(loaded):
         return 2
-    handler = process_log.install(format=args.log_format)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(loaded))
-    except CannotStart as error:
-        print(f"sidecar: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        handler.close()
-    return 0
+    return run(loaded, log_format=args.log_format)
 
 
 def _lint(loaded: config.Config) -> bool:

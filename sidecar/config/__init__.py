@@ -8,6 +8,9 @@ Everything that is wrong comes at once, as `file:line:col: path: message`; the o
 translate.
 """
 
+import sidecar.config.lean  # noqa: F401 - before pydantic is
+
+# isort: split
 from sidecar.config.lint import Finding, lint
 from sidecar.config.load import load, parse
 from sidecar.config.model import Config

@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sidecar.config.scalars import shown
+from sidecar.config.scalars import FromEnvironment, shown
 
 _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
@@ -63,7 +64,7 @@ def _ip(host: str) -> str:
 
 def _authority(text: str, default_port: int | None, lowest: int) -> Address:
     found = _AUTHORITY.fullmatch(text)
-    if found is None:
+    if found is None or ":" in (found["port"] or ""):
         raise ValueError(f"{shown(text)} is not host:port; an IPv6 address stands in brackets: [::1]:8080")
     if found["v6"] is not None and ":" not in found["v6"]:
         raise ValueError("brackets are for IPv6 addresses")
@@ -113,6 +114,17 @@ def split_url(text: str) -> Url:
     return Url(scheme, host, port, found["rest"].rstrip("/"))
 
 
+def _quietly(split: Callable[[str], object], value: str, wanted: str) -> None:
+    """Splits, but says nothing about the parts of what came from the environment."""
+    try:
+        split(str(value))
+    except ValueError:
+        if isinstance(value, FromEnvironment):
+            message = f"{shown(value)} is not {wanted}"
+            raise ValueError(message) from None  # noqa: TRY004 - it is the text that is wrong
+        raise
+
+
 def checked_address(value: Any) -> str:
     """`value` if it is `host:port`.
 
@@ -123,8 +135,8 @@ def checked_address(value: Any) -> str:
         raise ValueError("must be text: host:port")  # noqa: TRY004 - the models collect ValueErrors
     if value.startswith("unix:"):
         raise ValueError("unix sockets are not yet supported: listen on host:port")
-    split_address(str(value))
-    return value
+    _quietly(split_address, value, "host:port")
+    return str(value)
 
 
 def checked_url(value: Any) -> str:
@@ -135,5 +147,17 @@ def checked_url(value: Any) -> str:
     """
     if not isinstance(value, str):
         raise ValueError("must be text: a URL")  # noqa: TRY004 - the same
-    split_url(str(value))
-    return value
+    _quietly(split_url, value, "a URL of scheme, host, port and at most a base path")
+    return str(value)
+
+
+def checked_name(value: Any) -> str:
+    """A host without port, in lower case.
+
+    Raises:
+        ValueError: `value` is none.
+    """
+    if not isinstance(value, str):
+        raise ValueError("must be text: a host name")  # noqa: TRY004 - the models collect ValueErrors
+    _quietly(checked_host, value, "a host name or address")
+    return checked_host(str(value))

@@ -60,14 +60,19 @@ class Document:
 
     def written(self, path: Path) -> Path:
         """The origin, without what only the models see: the `url` of an endpoint that is plain text."""
-        where, path = self.top, self.origin(path)
+        where, found = self.top, list[str | int]()
+        path = self.origin(path)
         for length, part in enumerate(path):
             if where is None or where.scalar:
-                return path[:length]
-            if part not in where.inner:
                 break
-            where = where.inner[part]
-        return path
+            if part in where.inner:
+                where = where.inner[part]
+            elif isinstance(part, int):
+                continue  # the position of a single item where a list may stand
+            else:
+                return (*found, *path[length:])
+            found.append(part)
+        return tuple(found)
 
     def problem(self, path: Path, message: str, *, place: Place | None = None) -> Problem:
         """A problem at the place where `path` was written."""

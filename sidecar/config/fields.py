@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
 
 from sidecar.config import address, scalars
 from sidecar.config.base import VARIABLE_PATTERN, Matching
@@ -62,20 +62,22 @@ PositiveRatio = Annotated[
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    number = scalars.filled_in(value)
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        return float(number)
     raise ValueError(f"{shown(value)} is not a number")
 
 
 Number = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
-Flag = Annotated[bool, Strict()]
+_FILLED_IN: Final = BeforeValidator(scalars.filled_in)
+Flag = Annotated[bool, _FILLED_IN, Strict()]
 Text = Annotated[str, Strict()]
-Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000)]
-CountOrOff = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]
+Count = Annotated[int, _FILLED_IN, Strict(), Field(ge=1, le=1_000_000)]
+CountOrOff = Annotated[int, _FILLED_IN, Strict(), Field(ge=0, le=1_000_000)]
 
 
 HostName = Annotated[
-    str, Strict(), AfterValidator(address.checked_host), WithJsonSchema({"type": "string", "x-unit": "host"})
+    str, PlainValidator(address.checked_name), WithJsonSchema({"type": "string", "x-unit": "host"})
 ]
 URL = Annotated[str, PlainValidator(address.checked_url), WithJsonSchema({"type": "string", "x-unit": "URL"})]
 HostPort = Annotated[
@@ -129,10 +131,26 @@ def header_value(value: Any) -> str:
     """
     if not isinstance(value, str):
         raise ValueError("must be text: write it in quotes")  # noqa: TRY004 - pydantic collects ValueErrors
-    return header_text(value)
+    return header_text(str(value))
 
 
 HeaderValue = Annotated[str, PlainValidator(header_value), WithJsonSchema({"type": "string"})]
+
+
+def _document(value: Any) -> Any:
+    """A free document: variables without quotes become what they look like."""
+    if isinstance(value, dict):
+        return {key: _document(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_document(inner) for inner in value]
+    if isinstance(value, scalars.PlainFromEnvironment):
+        return scalars.filled_in(value)
+    return str(value) if isinstance(value, str) else value
+
+
+Json = Annotated[Any, PlainValidator(_document), WithJsonSchema({})]
+"""Whatever JSON can hold."""
+Status = Annotated[int, _FILLED_IN, Strict(), Field(ge=200, le=599)]
 
 
 def one_or_many(value: Any) -> Any:

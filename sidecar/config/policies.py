@@ -17,7 +17,7 @@ from sidecar.config.fields import (
     PositiveRatio,
     Ratio,
 )
-from sidecar.config.scalars import shown
+from sidecar.config.scalars import filled_in, format_duration, shown
 
 RETRY_WORDS: Final = ("connect_failure", "reset", "timeout")
 RETRYABLE_STATUSES: Final = range(400, 600)
@@ -56,7 +56,7 @@ class Backoff(Model):
     @classmethod
     def _ordered(cls, longest: float, info: ValidationInfo) -> float:
         if longest < info.data.get("base", 0.0):
-            raise ValueError("must not be shorter than base")
+            raise ValueError(f"{format_duration(longest)} is shorter than base: raise it too")
         return longest
 
 
@@ -91,8 +91,9 @@ class Hedge(Model):
 
 
 def _retryable(value: Any) -> str | int:
-    if isinstance(value, int) and not isinstance(value, bool) and value in RETRYABLE_STATUSES:
-        return value
+    status = filled_in(value)
+    if isinstance(status, int) and not isinstance(status, bool) and status in RETRYABLE_STATUSES:
+        return status
     if isinstance(value, str) and value in RETRY_WORDS:
         return str(value)
     raise ValueError(
@@ -165,7 +166,7 @@ class Breaker(Model):
     @classmethod
     def _ordered(cls, longest: float, info: ValidationInfo) -> float:
         if longest < info.data.get("open_for", 0.0):
-            raise ValueError("must not be shorter than open_for")
+            raise ValueError(f"{format_duration(longest)} is shorter than open_for: raise it too")
         return longest
 
 

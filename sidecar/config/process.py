@@ -25,7 +25,7 @@ from sidecar.config.fields import (
     Text,
 )
 from sidecar.config.files import FilePath, SecretText
-from sidecar.config.scalars import format_size
+from sidecar.config.scalars import format_duration, format_size
 
 
 class ListenTls(Model):
@@ -99,7 +99,7 @@ class Caller(Model):
     @classmethod
     def _within(cls, reserve: float, info: ValidationInfo) -> float:
         if reserve >= info.data.get("timeout", float("inf")):
-            raise ValueError("must be shorter than caller.timeout: nothing would be left for the calls")
+            raise ValueError(f"{format_duration(reserve)} leaves nothing of caller.timeout: lower it")
         return reserve
 
 

@@ -9,7 +9,7 @@ What this file promises:
   recursion: `[` 200,000 times ends the process with a segmentation fault. So this reads the parser's events.)
 """
 
-import math
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -18,7 +18,7 @@ import yaml
 
 from sidecar.config.document import Document, Where, fail, place_of
 from sidecar.config.problem import ConfigError, Path, Place
-from sidecar.config.scalars import FromEnvironment
+from sidecar.config.scalars import FromEnvironment, PlainFromEnvironment, resolve
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -30,15 +30,6 @@ _UNPRINTABLE: Final = re.compile(
 )
 """YAML 1.2.2 section 5.1, without the byte order mark."""
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
-_CONSTANTS: Final = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_NUMERIC: Final = frozenset("0123456789+-.")
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,40}")
-_BASED: Final = re.compile(r"0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _MERGE: Final = (
     "merge keys (<<) are not YAML 1.2: put what routes share under defaults, or alias a whole value"
 )
@@ -59,9 +50,9 @@ def _decoded(raw: bytes, file: str) -> str:
     if len(raw) > MAX_BYTES:
         raise fail(file, Place(1, 1), f"is larger than {MAX_BYTES // 1024} KiB")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8-sig", "replace")
+        before = error.object[: error.start].decode(errors="replace")
         raise fail(file, _place_after(before), "is not UTF-8") from None
     if found := _UNPRINTABLE.search(text):
         code = f"U+{ord(found[0]):04X}"
@@ -199,10 +190,13 @@ class _Reader:
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
         if "$" in text:
-            text = self._substituted(text, event.start_mark)
+            text, used = self._substituted(text, event.start_mark)
+            if used:  # what it is to be, only the model can say: a token may consist of digits
+                return FromEnvironment(text) if event.style else PlainFromEnvironment(text)
         return text if event.style else resolve(text)
 
-    def _substituted(self, text: str, mark: Any) -> str:
+    def _substituted(self, text: str, mark: Any) -> tuple[str, bool]:
+        """The text with its variables filled in, and whether there were any."""
         used = False
 
         def value(found: re.Match[str]) -> str:
@@ -212,8 +206,7 @@ class _Reader:
             used = True
             return self._variable(found[1], found[2], mark)
 
-        result = _VARIABLE.sub(value, text)
-        return FromEnvironment(result) if used else result
+        return _VARIABLE.sub(value, text), used
 
     def _variable(self, name: str | None, default: str | None, mark: Any) -> str:
         """As a shell has it: `:-` stands in for an unset and for an empty variable."""
@@ -226,18 +219,3 @@ class _Reader:
             self._note(mark, f"environment variable {name} is not set: {hint}")
             return ""
         return value or default or ""
-
-
-def resolve(text: str) -> Any:
-    """A plain scalar by YAML 1.2's core schema; what would be infinite or absurdly long stays text."""
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if text[0] not in _NUMERIC:
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _BASED.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
-        return number
-    return text

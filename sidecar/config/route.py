@@ -14,10 +14,12 @@ from sidecar.config.fields import (
     HeaderName,
     HeaderValue,
     HostName,
+    Json,
     Method,
     Name,
     PositiveDuration,
     Size,
+    Status,
     Text,
     UrlPath,
 )
@@ -81,7 +83,7 @@ class Rewrite(Model):
 def _pointer(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"(/([^~/]|~[01])*)*", value):
         raise ValueError('must be a JSON pointer (RFC 6901): "" or e.g. /data/0/code')
-    return value
+    return str(value)
 
 
 Pointer = Annotated[
@@ -89,7 +91,6 @@ Pointer = Annotated[
     PlainValidator(_pointer),
     WithJsonSchema({"type": "string", "pattern": "^(/([^~/]|~[01])*)*$", "x-unit": "JSON pointer"}),
 ]
-Status = Annotated[int, Field(strict=True, ge=200, le=599)]
 
 
 MediaType = Annotated[
@@ -107,7 +108,7 @@ class Expect(Model):
         None, "Media type, compared without parameters. A JSON type means that the body must be JSON."
     )
     json_schema: Annotated[Text | None, NOT_YET] = setting(None, "File with the JSON Schema of the body.")
-    json_equals: Mapping[Pointer, Any] = setting({}, "What must stand at a JSON pointer of the body.")
+    json_equals: Mapping[Pointer, Json] = setting({}, "What must stand at a JSON pointer of the body.")
     json_present: tuple[Pointer, ...] = setting((), "JSON pointers that must lead somewhere in the body.")
     max_body: Size = setting("1MiB", "A longer body is not usable.")
 
@@ -125,7 +126,7 @@ class Answer(Model):
     """An answer that is written here, byte for byte."""
 
     status: Status = setting(503, "Its status.")
-    document: Any = setting(
+    document: Json = setting(
         None, "Its body, as JSON; any document. Absent: no body, which few statuses allow.", alias="json"
     )
     headers: Annotated[Mapping[HeaderName, HeaderValue], AfterValidator(_answer_headers)] = setting(

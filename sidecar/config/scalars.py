@@ -1,5 +1,6 @@
-"""Durations, sizes and ratios as people write them, in both directions. Knows no model."""
+"""Single values as people write them: YAML's own, durations, sizes and ratios. Knows no model."""
 
+import math
 import re
 from functools import lru_cache
 from typing import Any, Final
@@ -31,10 +32,51 @@ _BYTES: Final = {
 }
 
 
+_CONSTANTS: Final = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NUMERIC: Final = frozenset("0123456789+-.")
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,40}")
+_BASED: Final = re.compile(r"0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
 class FromEnvironment(str):
-    """Text that `${VAR}` put there. It may be a secret, so no message quotes it."""
+    """Text that `${VAR}` put there.
+
+    It may be a secret, so no message quotes it. Quoted or not, it becomes a number or a boolean where a key
+    wants one: inside `{}` YAML has no way to write `${VAR}` without quotes. The models keep plain text.
+    """
 
     __slots__ = ()
+
+
+class PlainFromEnvironment(FromEnvironment):
+    """The same, written without quotes: in a free document it becomes what it looks like."""
+
+    __slots__ = ()
+
+
+def filled_in(value: Any) -> Any:
+    """`value`; what the environment put there as what it looks like."""
+    return resolve(str(value)) if isinstance(value, FromEnvironment) else value
+
+
+def resolve(text: str) -> Any:
+    """A plain scalar by YAML 1.2's core schema; what would be infinite or absurdly long stays text."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in _NUMERIC:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return text
 
 
 def shown(value: object) -> str:
@@ -57,7 +99,8 @@ def parse_duration(value: Any) -> float:
     """
     if isinstance(value, str) and _DURATION.fullmatch(value):
         return _seconds(str(value))
-    if _number(value) and value == 0:
+    number = filled_in(value)
+    if _number(number) and number == 0:
         return 0.0
     if _number(value):
         raise ValueError(f"needs a unit: write {value}s or {value}ms")
@@ -97,7 +140,8 @@ def parse_size(value: Any) -> int:
     """
     if isinstance(value, str) and _SIZE_WHOLE.fullmatch(value):
         return _bytes(str(value))
-    if _number(value) and value == 0:
+    number = filled_in(value)
+    if _number(number) and number == 0:
         return 0
     if _number(value):
         raise ValueError(f"needs a unit: write {value}B, {value}KiB or {value}MiB")
@@ -128,10 +172,11 @@ def parse_ratio(value: Any) -> float:
     Raises:
         ValueError: neither form, or out of bounds.
     """
-    if isinstance(value, str) and _PERCENT.fullmatch(value):
-        ratio = float(value[:-1]) / 100
-    elif _number(value):
-        ratio = float(value)
+    number = filled_in(value)
+    if isinstance(number, str) and _PERCENT.fullmatch(number):
+        ratio = float(number[:-1]) / 100
+    elif _number(number):
+        ratio = float(number)
     else:
         raise ValueError(f"{shown(value)} is not a ratio: write e.g. 0.2 or 20%")
     if not 0 <= ratio <= 1:

@@ -23,6 +23,7 @@ from sidecar.config.fields import (
     UrlPath,
 )
 from sidecar.config.files import SENSITIVE, FilePath, SetValue
+from sidecar.config.scalars import format_duration
 from sidecar.config.secret import Secret
 
 FRAMING = frozenset(
@@ -129,7 +130,7 @@ class Ejection(Model):
     @classmethod
     def _ordered(cls, longest: float, info: ValidationInfo) -> float:
         if longest < info.data.get("for_", 0.0):
-            raise ValueError("must not be shorter than for")
+            raise ValueError(f"{format_duration(longest)} is shorter than for: raise it too")
         return longest
 
 

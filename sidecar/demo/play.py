@@ -2,7 +2,7 @@
 
 import sys
 
-from sidecar.app import run
+from sidecar.app.run import run
 from sidecar.config import ConfigError, load
 from sidecar.demo.story import Stage, StageError, told
 from sidecar.demo.upstream import Upstream
@@ -25,8 +25,7 @@ def play(path: str) -> int:
     except OSError as error:
         return _refuse(f"cannot listen on {stage.upstream}: {error.strerror}")
     with upstream:
-        # ADAPT: the same code path as `sidecar run`, told what to print once it listens.
-        return run.run(config, on_ready=lambda: print(told(stage), flush=True))
+        return run(config, on_ready=lambda: print(told(stage), flush=True), log_format="text")
 
 
 def _refuse(reason: str) -> int:

@@ -52,11 +52,11 @@ MOVES: Final = {
 }
 
 
-class IllegalMove(RuntimeError):  # noqa: N818 - a sentence, as in the wire's errors
+class IllegalMove(RuntimeError):
     """An event came in a state that does not know it: a defect of ours."""
 
 
-class PermitSettled(RuntimeError):  # noqa: N818 - the same
+class PermitSettled(RuntimeError):
     """A permit was settled twice: a defect of whoever holds it."""
 
 
@@ -110,7 +110,7 @@ class DryPermit(Permit):
 
     would_have_refused = True
 
-    def settle(self, verdict: Verdict, elapsed: float) -> None:  # noqa: ARG002 - a permit's signature
+    def settle(self, verdict: Verdict, elapsed: float) -> None:
         """Says nothing to the breaker."""
         if self._breaker is None:
             raise PermitSettled

@@ -28,7 +28,7 @@ def tokens(pointer: str) -> tuple[str, ...]:
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:])
 
 
-class Unreadable(ValueError):  # noqa: N818 - a sentence, as in the wire's errors
+class Unreadable(ValueError):
     """The body cannot be looked into; the message says why, without quoting it."""
 
 

@@ -97,7 +97,7 @@ def _wanted(declared: tuple[bytes, ...]) -> tuple[tuple[tuple[bytes, None], ...]
 _name: Final = itemgetter(0)
 
 
-def key(  # noqa: PLR0917 - a request's parts, in their own order
+def key(
     route: str,
     method: bytes,
     host: bytes,
@@ -123,7 +123,7 @@ def key(  # noqa: PLR0917 - a request's parts, in their own order
     return blake2b(b"".join(parts), digest_size=32).digest()
 
 
-def question(  # noqa: PLR0917 - the same
+def question(
     route: str,
     method: bytes,
     host: bytes,

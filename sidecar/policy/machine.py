@@ -85,7 +85,7 @@ class _Announcer(pybreaker.CircuitBreakerListener):
         self._storage = storage
         self._on_change = on_change
 
-    def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:  # noqa: ARG002 - not ours
+    def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
         old, new = _WORDS[old_state.name], _WORDS[new_state.name]
         with suppress(Exception):
             self._on_change(old, new, self._storage.open_for if new == OPEN else 0.0)

@@ -36,12 +36,12 @@ class Window:
         self._past = [0] * self._counters
 
     def roll(self, now: float) -> None:
-        """Begins the bucket that `now` falls in. A clock that stepped back changes nothing."""
+        """Begins the bucket that `now` falls in; `now` is not before `ends`."""
         number = int(now // self._width)
         assert self._buckets.maxlen is not None
         for _ in range(min(number - self._number, self._buckets.maxlen)):
             self._begin()
-        self._number = max(number, self._number)
+        self._number = number
         self.ends = (self._number + 1) * self._width
         # Here, once per bucket, and not whenever somebody asks for the sums.
         totals = [sum(column) for column in zip(*self._buckets, strict=True)]

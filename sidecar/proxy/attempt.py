@@ -28,6 +28,7 @@ SEEN: Final = 1024 * 1024
 
 _CONNECTING, _AWAITING, _COLLECTING, _HELD, _RELAYING, _DONE = range(6)
 _EVENT_STREAM: Final = b"text/event-stream"
+_NO_TRAILERS: Final[list[Header]] = []
 _SUCCESS: Final = Verdict.SUCCESS
 _NEUTRAL: Final = Verdict.NEUTRAL
 
@@ -35,7 +36,7 @@ _NEUTRAL: Final = Verdict.NEUTRAL
 class LiveAttempt(Outcome):
     """Reads as an Outcome once it has ended; an object of its own per attempt would cost half a microsecond more.
 
-    body: the whole answer's, once it is complete and nothing of it was relayed. connect_seconds, first_byte, total:
+    body, trailers: the whole answer's, once it is complete and nothing of it was relayed. connect_seconds, first_byte, total:
     the upstream's own times in seconds, -1 for what did not happen.
     """
 
@@ -57,6 +58,7 @@ class LiveAttempt(Outcome):
     head: ResponseHead
     # Rare enough to lie in the class until set.
     connect_seconds = -1.0
+    trailers = _NO_TRAILERS
     _resent = False
     _limit = COLLECTED
     _size = 0
@@ -85,7 +87,7 @@ class LiveAttempt(Outcome):
         """Asks for a connection, and sends on it when there is one."""
         connection = self.target.pool.lease(self)
         if connection is not None:
-            self.connected(connection)
+            self._send(connection, self.started)
 
     def relay(self) -> None:
         """The rest of a held answer goes to the caller as it comes, until the request's time is over."""
@@ -96,7 +98,8 @@ class LiveAttempt(Outcome):
         pieces, self._pieces = self._pieces, []
         for piece in pieces:
             self._exchange.relay_body(piece)
-        self.resume_reading()
+        if not self._exchange.caller_is_full:
+            self.resume_reading()
 
     def pause_reading(self) -> None:
         """The caller is slower than the upstream."""
@@ -108,8 +111,8 @@ class LiveAttempt(Outcome):
         if self.connection is not None:
             self.connection.resume()
 
-    def cancel(self) -> None:
-        """Nobody wants the answer any more. Says nothing about the upstream."""
+    def cancel(self, reason: str) -> None:
+        """Nobody wants the answer any more, for that reason. Says nothing about the upstream that was not said before."""
         phase = self._phase
         if phase == _DONE:
             return
@@ -117,30 +120,29 @@ class LiveAttempt(Outcome):
             self.target.pool.cancel(self)
         self._let_go()
         self.verdict = _NEUTRAL
-        self._measure(reasons.CLIENT_GONE if self._exchange.gone else self.reason)
+        self._measure(self.reason if phase == _HELD else reason)
 
     def expire(self) -> None:
         """Its timer struck."""
         if self._phase == _CONNECTING:
             self.target.pool.cancel(self)
         relaying = self._phase == _RELAYING
+        waits_for_caller = self._exchange.awaits_body(self)
         self._let_go()
         if relaying:
             self._measure(reasons.DEADLINE)
             self._exchange.relay_failed(reasons.DEADLINE)
+        elif waits_for_caller:
+            self.reason = reasons.REQUEST_TIMEOUT  # neutral: the upstream could not have answered yet
+            self._end()
         else:
             self._fail(reasons.ATTEMPT_TIMEOUT, "no complete answer within the attempt's timeout")
 
     # Lessee.
 
     def connected(self, connection: ClientConnection) -> None:
-        """A connection is ours."""
-        self.connection = connection
-        if not connection.exchanges:
-            self.connect_seconds = connection.connect_seconds
-        self._phase = _AWAITING
-        self.sent = True
-        self._exchange.send_request(self, connection)
+        """A connection is ours, after a while."""
+        self._send(connection, self._now())
 
     def connect_failed(self, error: UpstreamError) -> None:
         """There is no connection to be had."""
@@ -210,6 +212,8 @@ class LiveAttempt(Outcome):
             self._exchange.relay_ended(trailers)
             return
         self.body = b"".join(self._pieces)
+        if trailers:
+            self.trailers = trailers
         if phase == _COLLECTING:
             self._judge(self.body)
             self.elapsed = self.total = self._now() - self.started
@@ -244,6 +248,14 @@ class LiveAttempt(Outcome):
 
     # Inside.
 
+    def _send(self, connection: ClientConnection, now: float) -> None:
+        self.connection = connection
+        if not connection.exchanges:
+            self.connect_seconds = connection.connect_seconds
+        self._phase = _AWAITING
+        self.sent = True
+        self._exchange.send_request(self, connection, now)
+
     def _now(self) -> float:
         return self._exchange.clock()
 
@@ -251,7 +263,8 @@ class LiveAttempt(Outcome):
         # A 4xx is the upstream's word to the caller and passes as it is; a 5xx is a failure without a look at its body.
         if head.status >= 400 or not self._exchange.sees_bodies:
             return False
-        return self._exchange.expect is not None or head.status == 200
+        # An event stream has no end to wait for; without `expect` nobody need see it.
+        return self._exchange.expect is not None or (head.status == 200 and not self._is_event_stream())
 
     def _overflow(self) -> None:
         if self._exchange.expect is not None:
@@ -289,7 +302,7 @@ class LiveAttempt(Outcome):
                 self.reason = reasons.UPSTREAM_ERROR
             return
         expect = self._exchange.expect
-        if expect is not None and body is not None:
+        if expect is not None and body is not None and not self._has_no_content():
             head = self.head
             self.detail = expect.check(status, head.get(b"content-type"), body, head.get(b"content-encoding"))
             if self.detail:
@@ -297,6 +310,10 @@ class LiveAttempt(Outcome):
                 self.reason = reasons.UNEXPECTED_RESPONSE
                 return
         self.verdict = _SUCCESS
+
+    def _has_no_content(self) -> bool:
+        """Whether the answer only speaks of a body that the caller has, or did not ask for: nothing to look into."""
+        return self.status == 304 or self._exchange.method == b"HEAD"
 
     def _fail(self, reason: str, detail: str) -> None:
         self.verdict = Verdict.FAILURE

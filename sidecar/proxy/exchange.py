@@ -43,6 +43,7 @@ class _Later:
 
 _LATER: Final = _Later()
 _SUCCESS: Final = Verdict.SUCCESS
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 
@@ -60,6 +61,7 @@ class Exchange:
         "_path",
         "_reason",
         "_status",
+        "_traceparent",
         "_upstream_seconds",
         "already_retrying",
         "attempts",
@@ -82,15 +84,16 @@ class Exchange:
         "timers",
     )
 
-    gone = False
+    caller_is_full = False
+    """It reads slower than we write: whoever begins to relay must wait."""
     _bytes_in = 0
     _chunked = False
     _close_after = False
     _held: LiveAttempt | None = None
     _received = 0
     _slot: Slot | None = None
-    _traceparent = b""
     _upload: LiveAttempt | None = None
+    _upstream_is_full = False
 
     expect: Expect | None
     sees_bodies: bool
@@ -123,6 +126,7 @@ class Exchange:
         self._upstream_seconds = 0.0
         self.label = self._reason = ""
         self._status = 0
+        self._traceparent = lines.traceparent
         self._bytes_out = 0
         self._path: Path = request_path(self, gateway.router, clock)
 
@@ -191,10 +195,10 @@ class Exchange:
     def _perform_attempt(self, command: Attempt) -> "_Later":
         last = self._attempt
         if last is not None:
-            if command.in_doubt:
-                self._held = last
+            if command.in_doubt and self._held is None:
+                self._held = last  # the first of them is what may yet be relayed
             else:
-                last.cancel()
+                last.cancel(last.reason)
         self.attempts += 1
         route = self.route
         assert route is not None
@@ -204,33 +208,32 @@ class Exchange:
         attempt.start()
         return _LATER
 
-    def send_request(self, attempt: LiveAttempt, connection: ClientConnection) -> None:
+    def send_request(self, attempt: LiveAttempt, connection: ClientConnection, now: float) -> None:
         """Writes the request to a connection, as far as it has come."""
-        data = self._request_head(attempt)
+        data = self._request_head(attempt, now)
         replay = self.replay
         if replay is None:
             connection.send(attempt, self.method, data, whole=True)
         else:
             self._send_with_body(attempt, connection, data, replay)
 
-    def _send_with_body(
-        self, attempt: LiveAttempt, connection: ClientConnection, data: bytes, replay: Replay
-    ) -> None:
+    def _send_with_body(self, attempt: LiveAttempt, connection: ClientConnection, data: bytes, replay: Replay) -> None:
         body = b"".join(replay.pieces)
         if self.head.length == CHUNKED:
-            body = chunk(body) + (LAST_CHUNK if replay.complete else b"")
+            body = chunk(body) + (last_chunk(replay.trailers) if replay.complete else b"")
         connection.send(attempt, self.method, data + body, whole=replay.complete)
         if not replay.complete:
             self._upload = attempt
+            self._upstream_is_full = False
             replay.forget_overflow()
             self._connection.send_continue()
             self._connection.resume()
 
-    def _request_head(self, attempt: LiveAttempt) -> bytes:
+    def _request_head(self, attempt: LiveAttempt, now: float) -> bytes:
         route = self.route
         assert route is not None
-        trace = self._lines.traceparent or self._traceparent
-        if not trace:
+        trace = self._traceparent
+        if trace is None:
             trace = self._traceparent = self._gateway.ids.traceparent(self.request_id)
         total = route.total if route.total < self.patience else self.patience
         return heads.request_bytes(
@@ -241,16 +244,16 @@ class Exchange:
             self.request_id,
             trace,
             self.attempts,
-            self.started + total - attempt.started,
+            self.started + total - now,
         )
 
     def attempt_ended(self, attempt: LiveAttempt) -> None:
         """It reached the commit point, or failed before it."""
-        if attempt.connection is None:
+        if self._upload is not None and attempt.connection is None:
             self._upload = None
         if attempt.total >= 0.0:
             self.attempt_measured(attempt, attempt.reason)
-        if attempt.verdict is not _SUCCESS:
+        if attempt.verdict is not _SUCCESS and self._held is None:
             self._received = attempt.status
         self.resume(attempt)
 
@@ -276,21 +279,34 @@ class Exchange:
             self._reason = command.rescued or attempt.reason
             if command.rescued:
                 lines += respond.proxy_status(command.rescued)
+        if body is None:
+            self._write_answer(lines + self._frame_stream() if head.length < 0 else lines, b"")
+            self._stream(attempt)
+            return _LATER
         if head.length < 0:
-            lines += self._frame_stream() if body is None else b"Content-Length: %d\r\n" % len(body)
-        self._write_answer(lines, body or b"")
-        if body is not None:
-            return None
-        self._attempt = attempt
-        attempt.relay()
-        return _LATER
+            framing, body = self._frame_collected(attempt, body)
+            lines += framing
+        self._write_answer(lines, body)
+        return None
 
     def _frame_stream(self) -> bytes:
         if self.head.http10:
             self._close_after = True
             return b""
         self._chunked = True
-        return b"Transfer-Encoding: chunked\r\n"
+        return _CHUNKED
+
+    def _frame_collected(self, attempt: LiveAttempt, body: bytes) -> tuple[bytes, bytes]:
+        if attempt.trailers and self._lines.trailers and not self.head.http10:
+            return _CHUNKED, chunk(body) + last_chunk(attempt.trailers)
+        return b"Content-Length: %d\r\n" % len(body), body
+
+    def _stream(self, attempt: LiveAttempt) -> None:
+        last = self._attempt
+        if last is not None and last is not attempt:  # a failover that was no better
+            last.cancel(last.reason)
+        self._attempt = attempt
+        attempt.relay()
 
     def relay_interim(self, head: ResponseHead) -> None:
         """A 1xx from the upstream, for callers that know what that is."""
@@ -320,7 +336,9 @@ class Exchange:
     def _perform_reply(self, command: Reply) -> None:
         self._note_answer(command.label, command.status, command.reason)
         retry_after = command.retry_after
-        if not retry_after and command.reason in _ASK_AGAIN:
+        if command.reason == reasons.REQUEST_TIMEOUT:
+            self._close_after = True  # RFC 9110 section 15.5.9
+        if not retry_after and command.reason in _ASK_AGAIN and command.label != "static":
             retry_after = 1.0  # whoever asks again at once would only be refused again
         name = "-" if self.route is None else self.route.name
         lines, body = respond.reply_lines(
@@ -362,10 +380,10 @@ class Exchange:
 
     def _question(self, rung: LastKnownGood) -> bytes | None:
         head = self.head
+        if head.length:
+            return None  # what its body asks is not in the key
         assert self.route is not None
-        return question(
-            self.route.name, self.method, self.host, self.path, head.query, self.headers, rung.identity
-        )
+        return question(self.route.name, self.method, self.host, self.path, head.query, self.headers, rung.identity)
 
     def _perform_recall(self, command: Recall) -> Stored | None:
         asked = self._question(command.rung)
@@ -388,27 +406,27 @@ class Exchange:
         self._bytes_in += len(data)
         replay = self.replay
         assert replay is not None
-        upload = self._upload
-        if upload is None:
+        connection = None if self._upload is None else self._upload.connection
+        if connection is None:
             replay.keep(data)
             if replay.full and not self.body_to_come:
                 self._connection.pause()
         else:
             replay.sent(data)
-            if upload.connection is not None:
-                upload.connection.send_body(chunk(data) if self.head.length == CHUNKED else data)
+            connection.send_body(chunk(data) if self.head.length == CHUNKED else data)
 
     def request_end(self, trailers: list[Header]) -> None:
         """All of it is here."""
         replay = self.replay
         assert replay is not None
         replay.complete = True
+        replay.trailers = trailers
         upload = self._upload
         if upload is not None:
             self._upload = None
             if upload.connection is not None:
                 if self.head.length == CHUNKED:
-                    upload.connection.send_body(last_chunk(trailers) if trailers else LAST_CHUNK)
+                    upload.connection.send_body(last_chunk(trailers))
                 upload.connection.sent_all()
         elif self.body_to_come and self._slot is not None:
             self._slot.discard(self)
@@ -421,36 +439,42 @@ class Exchange:
         if self._bytes_out:
             self._break_off(error.reason)
             return
-        self._abandon()
+        self._abandon(error.reason)
         self._note_answer("bad_request", error.status, error.reason)
-        self._close_after = True
-        self._write(respond.rejection(error, self.request_id))
+        self._write(respond.rejection(error, self.request_id, self.attempts))
         self._conclude()
         self._connection.finish(self.clock(), close=True)
 
     def caller_gone(self) -> None:
         """The caller closed its connection."""
-        self.gone = True
-        self._abandon()
+        self._abandon(reasons.CLIENT_GONE)
         self._note_answer("client_gone", self._status or 499, reasons.CLIENT_GONE)
         self._conclude()
 
     def caller_full(self) -> None:
         """The caller reads slowly."""
+        self.caller_is_full = True
         if self._attempt is not None:
             self._attempt.pause_reading()
 
     def caller_ready(self) -> None:
         """It has caught up."""
+        self.caller_is_full = False
         if self._attempt is not None:
             self._attempt.resume_reading()
 
+    def awaits_body(self, attempt: LiveAttempt) -> bool:
+        """Whether it is the caller that is slow: the upstream takes all that comes, and waits for the rest."""
+        return self._upload is attempt and not self._upstream_is_full
+
     def pause_caller(self) -> None:
         """The upstream takes the body slowly."""
+        self._upstream_is_full = True
         self._connection.pause()
 
     def resume_caller(self) -> None:
         """It has caught up."""
+        self._upstream_is_full = False
         self._connection.resume()
 
     # Ending.
@@ -461,26 +485,26 @@ class Exchange:
 
     def _break_off(self, reason: str) -> None:
         """What was written can't be completed: close so that nobody takes it for whole."""
-        self._abandon()
+        self._abandon(reason)
         self._reason = reason
         self.label = "upstream_error"
         self._conclude()
         self._connection.abort()
 
-    def _abandon(self) -> None:
+    def _abandon(self, reason: str) -> None:
         if self._slot is not None:
             self._slot.discard(self)
             self._slot = None
         if self._attempt is not None:
-            self._attempt.cancel()
+            self._attempt.cancel(reason)
         self._path.close()  # gives back every permit and slot
 
     def _conclude(self) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            attempt.cancel()
+            attempt.cancel(attempt.reason)
         if self._held is not None:
-            self._held.cancel()
+            self._held.cancel(self._held.reason)
             self._held = None
         if self._upload is not None:
             self._upload = None

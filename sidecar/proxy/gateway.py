@@ -77,13 +77,23 @@ class Gateway:
         self._unmatched.request_started()
         self._unmatched.request_finished(b"", error.status, "bad_request", 0.0)
         self._log.write(
-            UNMATCHED, b"-", b"-", b"", error.status, "bad_request", error.reason, 0.0, -1.0, 0, 0, len(data), request_id
+            UNMATCHED,
+            b"-",
+            b"-",
+            b"",
+            error.status,
+            "bad_request",
+            error.reason,
+            0.0,
+            -1.0,
+            0,
+            0,
+            len(data),
+            request_id,
         )
         return data
 
-    def keep(
-        self, route: Route, rung: LastKnownGood, head: RequestHead, key: bytes, attempt: LiveAttempt
-    ) -> None:
+    def keep(self, route: Route, rung: LastKnownGood, head: RequestHead, key: bytes, attempt: LiveAttempt) -> None:
         """Stores an answer as the last known good one, if its headers and the request's allow it."""
         answer = attempt.head.headers
         if storable(head.headers, answer, declared_identity=rung.identity):

@@ -27,6 +27,7 @@ _NOTED: Final = frozenset(
         b"idempotency-key",
         b"te",
         b"traceparent",
+        b"tracestate",
         b"via",
         b"x-envoy-attempt-count",
         b"x-envoy-upstream-rq-timeout-ms",
@@ -36,8 +37,11 @@ _NOTED: Final = frozenset(
     }
 )
 # Read here, and passed on as well: they are the upstream's business too.
-_ALSO_PASSED: Final = frozenset({b"grpc-timeout", b"idempotency-key", b"x-envoy-attempt-count"})
+_ALSO_PASSED: Final = frozenset({b"grpc-timeout", b"idempotency-key", b"tracestate", b"x-envoy-attempt-count"})
 _SPECIAL: Final = _DROPPED | _NOTED | {b"content-length", b"transfer-encoding"}
+_TRACESTATE: Final = frozenset({b"tracestate"})
+# What `policy/expect.py` undoes (RFC 9110 section 8.4.1).
+_UNDONE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 # They frame the message or address it: naming them in Connection must not take them away.
 _NOT_OURS_TO_DROP: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
@@ -56,16 +60,27 @@ class SortedRequest:
     Idempotency-Key. request_id, traceparent: its own, None if it has none worth keeping. trailers: it takes trailers.
     """
 
-    __slots__ = ("_lines", "_passed", "_via", "has_key", "patience", "request_id", "retried", "traceparent", "trailers")
+    __slots__ = (
+        "_lines",
+        "_passed",
+        "_readable",
+        "_via",
+        "has_key",
+        "patience",
+        "request_id",
+        "retried",
+        "traceparent",
+        "trailers",
+    )
 
     def __init__(self, head: RequestHead) -> None:
         noted: dict[bytes, bytes] = {}
         lines = [line for header in head.headers if (line := _sorted(header, head, noted))]
         if head.connection_tokens:
             lines = _without(lines, head.connection_tokens - _NOT_OURS_TO_DROP)
-        self._lines = lines
         self._via = noted[b"via"] + b", " + VIA if b"via" in noted else VIA
         self._passed: dict[Target, bytes] = {}
+        self._readable: dict[Target, bytes] = {}
         self.patience = patience(noted) if noted else UNLIMITED
         self.has_key = b"idempotency-key" in noted
         attempts = (noted.get(b"x-envoy-attempt-count", b"1"), noted.get(b"x-sidecar-attempt", b"1"))
@@ -73,14 +88,27 @@ class SortedRequest:
         self.request_id = request_id_of(noted.get(b"x-request-id"))
         self.traceparent = traceparent_of(noted.get(b"traceparent"))
         self.trailers = b"trailers" in noted.get(b"te", b"").lower()
+        # What belongs to a trace that we could not read says nothing about the one we begin.
+        self._lines = lines if self.traceparent is not None else _without(lines, _TRACESTATE)
 
     def passed(self, target: Target) -> bytes:
         """Everything that all requests with these lines say to this endpoint, `Host` apart."""
         known = self._passed.get(target)
         if known is None:
-            lines = _without(self._lines, target.removed) if target.removed else self._lines
-            known = self._passed[target] = b"".join(lines) + target.added + b"Via: " + self._via + b"\r\n"
+            known = self._passed[target] = self._joined(self._lines, target)
         return known
+
+    def readable(self, target: Target) -> bytes:
+        """As `passed`, but asks only for answers that can be looked into."""
+        known = self._readable.get(target)
+        if known is None:
+            known = self._readable[target] = self._joined(_with_undone_encodings(self._lines), target)
+        return known
+
+    def _joined(self, lines: list[bytes], target: Target) -> bytes:
+        if target.removed:
+            lines = _without(lines, target.removed)
+        return b"".join(lines) + target.added + b"Via: " + self._via + b"\r\n"
 
 
 def _sorted(header: Header, head: RequestHead, noted: dict[bytes, bytes]) -> bytes:
@@ -99,6 +127,20 @@ def _sorted(header: Header, head: RequestHead, noted: dict[bytes, bytes]) -> byt
 
 def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
     return [line for line in lines if line.partition(b":")[0].lower() not in names]
+
+
+def _with_undone_encodings(lines: list[bytes]) -> list[bytes]:
+    """`Accept-Encoding` without what could not be undone. Not asked at all, servers do not compress."""
+    kept = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"accept-encoding":
+            members = [member.strip() for member in value.split(b",")]
+            undone = [member for member in members if member.partition(b";")[0].strip().lower() in _UNDONE]
+            kept.append(name + b": " + (b", ".join(undone) or b"identity") + b"\r\n")
+        else:
+            kept.append(line)
+    return kept
 
 
 def sorted_request(head: RequestHead) -> SortedRequest:
@@ -126,7 +168,10 @@ def request_bytes(
     """
     path = head.target
     authority = target.authority
-    if rewrite is not None:
+    if rewrite is None:
+        passed = lines.passed(target)
+    else:
+        passed = lines.readable(target) if rewrite.looks_inside else lines.passed(target)
         path = rewrite.replacement + path[rewrite.matched :]
         if rewrite.keep_host:
             authority = head.host
@@ -138,7 +183,7 @@ def request_bytes(
         target.base_path,
         path,
         authority,
-        lines.passed(target),
+        passed,
         request_id,
         traceparent,
         number,
@@ -162,6 +207,7 @@ def _response_lines(head: ResponseHead) -> list[bytes]:
         if low not in _RESPONSE_SPECIAL:
             if low not in listed:
                 lines.append(name + b": " + value + b"\r\n")
-        elif low == b"content-length" and head.length != CHUNKED:
-            lines.append(b"%b: %b\r\n" % (name, value))
+        elif low == b"content-length" and head.length != CHUNKED and head.status >= 200 and head.status != 204:
+            # RFC 9110 section 8.6: not in those, where a caller could wait for a body that never comes
+            lines.append(b"%b: %d\r\n" % (name, int(value)))
     return lines

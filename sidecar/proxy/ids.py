@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from random import Random
+from typing import Final
 
 # What may go into logs and headers as it is. Longer or stranger ids are replaced, not escaped.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
-# https://www.w3.org/TR/trace-context/#traceparent-header : all-zero ids are invalid, version ff too.
-_TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]*)?"
-).fullmatch
+# https://www.w3.org/TR/trace-context/#traceparent-header : all-zero ids are invalid, version ff too, and only versions
+# that are still to come may be longer.
+_TRACE: Final = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[\x21-\x7e]*)?" % (_TRACE, _TRACE)).fullmatch
+_HEX: Final = b"0123456789abcdef"
+_NO_TRACE: Final = b"0" * 32
 
 
 def request_id_of(given: bytes | None) -> bytes | None:
@@ -36,5 +39,6 @@ class Ids:
 
     def traceparent(self, request_id: bytes) -> bytes:
         """A new trace, whose flags say that nobody records it. Its id is the request's own where that can be one."""
-        trace = request_id if len(request_id) == 32 and request_id.isalnum() else self.request_id()
+        fits = len(request_id) == 32 and not request_id.translate(None, _HEX) and request_id != _NO_TRACE
+        trace = request_id if fits else self.request_id()
         return b"00-%b-%016x-00" % (trace, self._bits(64) | 1)

@@ -148,6 +148,8 @@ Attempts = Generator[Command, Sent, Outcome]
 
 _ABANDONED: Final = Outcome(Verdict.NEUTRAL, reasons.CLIENT_GONE)
 _SUCCESS: Final = Verdict.SUCCESS
+_ALL: Final = 1_000_000
+"""More attempts than any route may make."""
 
 
 def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
@@ -159,34 +161,29 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
         return
     call.route = route
     route.observer.request_started()
-    bulkhead = route.bulkhead
-    if bulkhead is None:
-        yield from _answered(call, route, clock)
-    # Outside the retries: one request holds one slot however often it is tried, until its last byte.
-    elif bulkhead.enter():
-        try:
-            yield from _answered(call, route, clock)
-        finally:
-            bulkhead.leave()
-    else:
-        route.observer.refused(reasons.BULKHEAD_FULL)
-        yield from _rescued(call, route, _refusal(reasons.BULKHEAD_FULL), clock, call.started + route.total)
-
-
-def _answered(call: Call, route: Route, clock: Clock) -> Path:
     # Started at the head: the caller waits from then on, whatever we do with the time.
-    until = call.started + min(route.total, call.patience)
-    if call.body_to_come and not (yield Collect(until)):
-        yield Reply(reasons.REQUEST_TIMEOUT, "bad_request", 408)
+    until = call.started + (route.total if route.total < call.patience else call.patience)
+    # Outside the retries: one request holds one slot however often it is tried, until its last byte.
+    bulkhead = route.bulkhead
+    if bulkhead is not None and not bulkhead.enter():
+        route.observer.refused(reasons.BULKHEAD_FULL)
+        yield from _rescued(call, route, _refusal(reasons.BULKHEAD_FULL), clock, until)
         return
-    outcome = yield from _attempts(call, route, clock, until)
-    if outcome.verdict is _SUCCESS or _is_passed_on(outcome):
+    try:
+        if call.body_to_come and not (yield Collect(until)):
+            yield Reply(reasons.REQUEST_TIMEOUT, "bad_request", 408)
+            return
+        outcome = yield from _attempts(call, route, clock, until)
+        if outcome.verdict is not _SUCCESS and not _is_passed_on(outcome):
+            yield from _rescued(call, route, outcome, clock, until)
+            return
         yield Relay(outcome, "ok")
         keeps = route.keeps
         if keeps is not None and outcome.status == 200 and call.method == b"GET":
             yield Keep(keeps, outcome)  # after the relay: remembering must not delay the answer
-    else:
-        yield from _rescued(call, route, outcome, clock, until)
+    finally:
+        if bulkhead is not None:
+            bulkhead.leave()
 
 
 def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
@@ -197,6 +194,7 @@ def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
     observer = route.observer
     tried: list[Endpoint] = []
     outcome = _ABANDONED
+    acted_upon = False
     upstream.budget.deposit()  # once per request: what retries may later be drawn from
     while True:
         # Inside the retries, so that each attempt is judged; before the pick, so that a refusal costs nothing.
@@ -230,6 +228,8 @@ def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
             outcome = sent
             if timeout >= left and outcome.reason == reasons.ATTEMPT_TIMEOUT:
                 _blame_the_deadline(outcome, call, route)
+            if acted_upon:  # by an earlier attempt: what this one did not send does not undo that
+                outcome.sent = True
         finally:
             endpoint.pending -= 1
             if permit is not None:
@@ -239,7 +239,8 @@ def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
             return outcome
         decision = retry.decide(
             outcome,
-            len(tried),
+            # A caller that retries on its own has none left with us: ours on top would multiply.
+            len(tried) if not call.already_retrying else _ALL,
             method=call.method,
             has_key=call.has_key,
             replayable=call.replayable,
@@ -247,12 +248,11 @@ def _attempts(call: Call, route: Route, clock: Clock, until: float) -> Attempts:
         )
         if decision is None:
             return outcome
-        if call.already_retrying:
-            decision = Denied("attempts")
         if isinstance(decision, Denied):
             observer.retry_denied(decision.reason)
             return outcome
         observer.retried(outcome.reason)
+        acted_upon = outcome.sent
         if decision.delay > 0.0:
             yield Wait(decision.delay)
 
@@ -322,6 +322,8 @@ def _failover(
         sent = yield Attempt(rung.upstream, endpoint, left, until, in_doubt=True)
         assert isinstance(sent, Outcome)
         outcome = sent
+        if outcome.reason == reasons.ATTEMPT_TIMEOUT:  # it had no timeout of its own
+            _blame_the_deadline(outcome, call, route)
     finally:
         endpoint.pending -= 1
         rung.upstream.judge(endpoint, outcome.verdict)
@@ -331,13 +333,15 @@ def _failover(
 def _last_word(route: Route, outcome: Outcome) -> Command:
     """Nobody could help: say so clearly, or pass the upstream's own failure on."""
     reason = outcome.reason
+    known = REASONS[reason]
+    if not known.kinds:  # the caller's own fault: nobody is unavailable
+        return Reply(reason, "bad_request", known.status)
     retry_after = outcome.retry_after or 0.0
     if route.critical:
         status = 503 if route.unavailable is None else route.unavailable.status
         return Reply(reason, "fail_closed", status, route.unavailable, retry_after)
     if reason == reasons.UPSTREAM_ERROR:
         return Relay(outcome, "upstream_error")
-    known = REASONS[reason]
     label = "refused" if known.kinds & _REFUSALS else "upstream_error"
     status = known.status if route.unavailable is None else route.unavailable.status
     return Reply(reason, label, status, route.unavailable, retry_after)

@@ -6,6 +6,8 @@ beyond the copy has gone out, the request can't be repeated.
 
 from typing import Final
 
+from sidecar.wire.message import Header
+
 KEPT: Final = 65536
 """Bytes of request body that are kept."""
 
@@ -13,13 +15,15 @@ KEPT: Final = 65536
 class Replay:
     """What has come of the body, as long as it fits."""
 
-    __slots__ = ("complete", "lost", "pieces", "size")
+    __slots__ = ("complete", "lost", "pieces", "size", "trailers")
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.size = 0
         self.complete = False
         """The caller has sent all of it."""
+        self.trailers: list[Header] = []
+        """What it sent after the body."""
         self.lost = False
         """Some of it was sent on and not kept: there is no second time."""
 

@@ -57,7 +57,7 @@ def reply_lines(
     else:
         body = answer.body
         lines += [name + b": " + value + b"\r\n" for name, value in answer.headers]
-    if retry_after > 0.0:
+    if retry_after > 0.0 and not _names(answer, b"retry-after"):
         lines.append(b"Retry-After: %d\r\n" % math.ceil(retry_after))
     lines.append(proxy_status(reason))
     if status != 204 and status != 304:
@@ -65,6 +65,10 @@ def reply_lines(
     else:
         body = b""
     return b"".join(lines), body
+
+
+def _names(answer: Answer | None, low: bytes) -> bool:
+    return answer is not None and any(name.lower() == low for name, _ in answer.headers)
 
 
 def stored_lines(stored: Stored, reason: str, age: float, received: int) -> bytes:
@@ -84,8 +88,11 @@ def stored_lines(stored: Stored, reason: str, age: float, received: int) -> byte
     return b"".join(lines)
 
 
-def rejection(error: BadRequest, request_id: bytes) -> bytes:
-    """The whole response to a message that is no request we can serve. The connection closes after it."""
+def rejection(error: BadRequest, request_id: bytes, attempts: int = 0) -> bytes:
+    """The whole response to a message that is no request we can serve. The connection closes after it.
+
+    `attempts`: made before its body turned out to be broken.
+    """
     body = _encode(
         {
             "error_code": error_code(error.reason),
@@ -100,6 +107,7 @@ def rejection(error: BadRequest, request_id: bytes) -> bytes:
         _JSON,
         proxy_status(error.reason),
         b"X-Request-Id: " + request_id + b"\r\n",
+        b"X-Sidecar-Attempts: %d\r\n" % attempts if attempts else b"",
         b"Content-Length: %d\r\n" % len(body),
         b"Connection: close\r\n\r\n",
         body,

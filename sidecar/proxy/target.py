@@ -32,11 +32,23 @@ class Target(Endpoint):
 
 
 class Rewrite:
-    """A route's `rewrite`. matched: bytes of the path that are replaced by `replacement`."""
+    """What a route changes in its requests.
 
-    __slots__ = ("keep_host", "matched", "replacement")
+    matched: bytes of the path that are replaced by `replacement`. keep_host: `Host` is the caller's own. looks_inside:
+    answers are asked for only in encodings that `expect` can undo.
+    """
 
-    def __init__(self, *, matched: int = 0, replacement: bytes = b"", keep_host: bool = False) -> None:
+    __slots__ = ("keep_host", "looks_inside", "matched", "replacement")
+
+    def __init__(
+        self,
+        *,
+        matched: int = 0,
+        replacement: bytes = b"",
+        keep_host: bool = False,
+        looks_inside: bool = False,
+    ) -> None:
         self.matched = matched
         self.replacement = replacement
         self.keep_host = keep_host
+        self.looks_inside = looks_inside

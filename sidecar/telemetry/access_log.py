@@ -1,8 +1,8 @@
 """One line per request, as JSON or for people.
 
 Everything of a line that repeats (route, method, status, outcome, reason) becomes part of a template when
-it is first seen; the rest is filled in by one `%` on bytes. Measured, Python 3.11: 1.1 µs a line, where the
-logging module takes 8.
+it is first seen; the rest is filled in by one `%` on bytes. Measured on a busy 2-core machine, Python 3.11:
+1.45 µs a line, 1.3 for a refusal; a record of the logging module takes 8.
 """
 
 from datetime import UTC, datetime
@@ -27,12 +27,14 @@ class AccessLog:
 
     __slots__ = (
         "_buffer",
+        "_date",
         "_escape",
         "_make",
         "_redact",
         "_rng",
         "_same",
         "_sample",
+        "_second",
         "_since",
         "_sink",
         "_stamp",
@@ -45,7 +47,7 @@ class AccessLog:
         self,
         path: str = "-",
         *,
-        format: Format = "json",  # noqa: A002 - the YAML key
+        format: Format = "json",
         sample: float = 1.0,
         redact_query: bool = True,
         wall: Clock = WALL,
@@ -56,10 +58,12 @@ class AccessLog:
         self._redact = redact_query
         self._sample = sample
         self._wall = wall
-        self._rng = rng or Random()  # noqa: S311 - which lines are kept is no secret
+        self._rng = rng or Random()
         self._templates: dict[Key, bytes] = {}
         self._since = self._until = 0.0
         self._stamp = b""
+        self._second = -1
+        self._date = b""
         self._sink = Sink(1 if path == "-" else path)
         self._buffer = self._sink.buffer
 
@@ -73,7 +77,7 @@ class AccessLog:
         """Why the last write failed; empty since one succeeded."""
         return self._sink.failure
 
-    def write(  # noqa: PLR0917 - the protocol's: keywords would cost a tenth of the line
+    def write(
         self,
         route: str,
         method: bytes,
@@ -137,8 +141,10 @@ class AccessLog:
         whole = int(now * 1000.0)
         second, millisecond = divmod(whole, 1000)
         self._since, self._until = whole / 1000.0, (whole + 1) / 1000.0
-        date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        self._stamp = f"{date}.{millisecond:03d}Z".encode()
+        if second != self._second:  # a date is ten times as dear as a number
+            self._second = second
+            self._date = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+        self._stamp = b"%b.%03dZ" % (self._date, millisecond)
 
     def _clean(self, path: bytes) -> bytes:
         """What may be shown of a path that is not plain. A "?" in it: nobody could parse its request."""

@@ -1,8 +1,8 @@
 """Metrics as text: Prometheus 0.0.4 and OpenMetrics 1.0, from one set of samples.
 
 A scrape reads thousands of series and blocks the loop while it does, so what never changes of a sample line
-(name and labels) is made once, when the series first appears; a scrape then only puts numbers between ready
-text. Measured against `prometheus_client.generate_latest` for 4,400 series: 1 ms against 31 ms.
+(name and labels) is made once, when the series first appears; a scrape only puts numbers between ready text.
+Measured for 4,600 histogram series: 1 ms, where `prometheus_client.generate_latest` takes 57.
 
 Sources: prometheus.io/docs/instrumenting/exposition_formats, OpenMetrics 1.0.0 sections 4 and 5.
 """
@@ -27,7 +27,7 @@ class Family(NamedTuple):
     labels: tuple[str, ...]
     help: str
 
-    def head(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats are the two values
+    def head(self, openmetrics: bool) -> bytes:
         """The HELP and TYPE lines. OpenMetrics names a counter's family without `_total` (section 5.1.1)."""
         name, words = self.name, self.help.translate(_HELP_ESCAPES)
         if openmetrics:

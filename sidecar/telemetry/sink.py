@@ -44,7 +44,6 @@ class Sink:
     """
 
     __slots__ = (
-        "_batch",
         "_descriptor",
         "_limit",
         "_stalled",
@@ -60,7 +59,7 @@ class Sink:
     def __init__(self, target: str | int, *, batch: int = BATCH, limit: int = LIMIT) -> None:
         self._target = target
         self._limit = limit
-        self._batch = self.full = min(batch, limit)
+        self.full = min(batch, limit)
         """A buffer longer than this wants `make_room`."""
         self.buffer = bytearray()
         """What waits to be written. Always the same object, so that a hot writer can hold it."""
@@ -82,7 +81,7 @@ class Sink:
         if len(self.buffer) > self._limit:
             del self.buffer[-size:]
             self.dropped += 1
-        if not self._stalled:
+        if not self._stalled:  # else the next flush asks again: not every line, each with a system call
             self.flush()
 
     def flush(self) -> None:
@@ -97,8 +96,6 @@ class Sink:
         except OSError as error:
             self._lose(error.strerror or type(error).__name__)
         self._stalled = bool(buffer)
-        # Until somebody reads again, further lines only fill the buffer: no system call for each of them.
-        self.full = self._limit if self._stalled else self._batch
 
     def reopen(self) -> None:
         """Opens the path anew, for log rotation. An inherited descriptor stays as it is."""

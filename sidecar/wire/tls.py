@@ -79,7 +79,7 @@ def explain(error: ssl.SSLError, server_name: str) -> str:
         if code in _NAME_MISMATCH:
             return f"certificate is not valid for {server_name}"
         return _VERDICTS.get(code) or f"certificate refused, OpenSSL verdict {code}"
-    reason = error.reason or "UNEXPECTED_EOF_WHILE_READING"
+    reason = getattr(error, "reason", None) or "UNEXPECTED_EOF_WHILE_READING"
     return _REASONS.get(reason) or f"handshake failed: {reason.lower().replace('_', ' ')}"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
-from sidecar.admin.server import Running, Views, start
+from sidecar.admin.front import Running, start
+from sidecar.admin.views import Views
 from sidecar.telemetry.exposition import OPENMETRICS_TYPE, TEXT_TYPE
 from sidecar.telemetry.prometheus import Prometheus
 

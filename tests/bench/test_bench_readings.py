@@ -53,6 +53,13 @@ def test_a_wrk_that_failed_gives_no_figures() -> None:
 
 def test_a_recursive_frame_counts_once_per_sample() -> None:
     """No frame is in more samples than there are."""
-    profile = parse_stacks("main;walk;walk 3\nmain;walk;leaf 1\n")
+    thread = "thread (7): MainThread"
+    profile = parse_stacks(f"{thread};main;walk;walk 3\n{thread};main;walk;leaf 1\n")
     assert profile.own == {"walk": 3, "leaf": 1}
     assert profile.total == {"main": 4, "walk": 4, "leaf": 1}
+
+
+def test_only_the_serving_thread_is_profiled() -> None:
+    """A worker that waits for work looks busy from outside."""
+    profile = parse_stacks("thread (7): MainThread;main;walk 3\nthread (8): pool_0;wait 90\n")
+    assert profile.own == {"walk": 3}

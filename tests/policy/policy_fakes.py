@@ -17,6 +17,7 @@ class HandClock:
         self.now = now
 
     def __call__(self) -> float:
+        """The time, as a clock's."""
         return self.now
 
 

@@ -92,7 +92,7 @@ class Reference:
 
     def count(self, verdict: Verdict, slow: bool, now: float) -> None:  # noqa: FBT001 - the same
         """An attempt of a closed breaker ended."""
-        self.bucket = max(self.bucket, int(now // WIDTH))
+        self.bucket = max(self.bucket, int(now // WIDTH))  # a clock that steps back begins no bucket
         self.counted.append((self.bucket, verdict is not SUCCESS, slow))
         if verdict is SUCCESS:
             self.row = 0

@@ -129,16 +129,15 @@ def test_every_move_is_announced_once() -> None:
 def test_whoever_hears_of_a_move_sees_it_done() -> None:
     """A listener that asks back is told the new state and its times."""
     clock = HandClock()
-    seen: list[tuple[str, float, float]] = []
+    seen: list[tuple[str, str, float, float]] = []
 
     def look(_old: str, new: str, _open_for: float) -> None:
-        seen.append((new, breaker.retry_after(), breaker.since))
-        assert breaker.state == new
+        seen.append((new, breaker.state, breaker.retry_after(), breaker.since))
 
     breaker = plain_breaker(clock, on_change=look)
     clock.now = 2000.0
     ask(breaker, *TRIP)
-    assert seen == [("open", 10.0, 2000.0)]
+    assert seen == [("open", "open", 10.0, 2000.0)]
 
 
 def test_a_listener_that_fails_does_not_stop_the_move() -> None:
@@ -162,3 +161,15 @@ def test_it_knows_since_when() -> None:
     clock.now += 7.0
     ask(breaker, *TRIP)
     assert breaker.since == 1007.0
+
+
+def test_a_clock_that_is_forced_back_does_not_open_it_again() -> None:
+    """Once its time was over it is over."""
+    clock = HandClock()
+    breaker = plain_breaker(clock, probes=2)
+    ask(breaker, *TRIP)
+    clock.now += 10.0
+    admitted(breaker)
+    clock.now -= 5.0
+    assert breaker.retry_after() == 0.0
+    assert breaker.admit() is not None

@@ -16,8 +16,8 @@ def ejection(clock: HandClock, **changed: float) -> Ejection:
 
 
 def judge(policy: Ejection, standing: Standing, peers: list[Standing], *verdicts: Verdict) -> bool:
-    """The last verdict's answer."""
-    return [policy.judge(standing, verdict, peers) for verdict in verdicts][-1]
+    """Whether any of the verdicts ejected it."""
+    return sum(policy.judge(standing, verdict, peers) for verdict in verdicts) > 0
 
 
 moves = st.lists(
@@ -53,6 +53,12 @@ def test_never_more_than_the_share_is_away_and_a_lone_endpoint_stays(
         assert away <= max_share * count
         assert count > 1 or away == 0
         clock.now += seconds
+
+
+def test_a_lone_endpoint_stays_whatever_the_share() -> None:
+    """Somebody has to try."""
+    standing = Standing()
+    assert not judge(ejection(HandClock(), max_share=1.0), standing, [standing], *[FAILURE] * 9)
 
 
 def test_it_goes_after_so_many_failures_in_a_row() -> None:

@@ -71,6 +71,17 @@ def test_no_ejected_endpoint_is_picked_and_one_is_whenever_one_is_in(
         assert picked not in away
 
 
+def test_one_comes_back_when_its_time_is_over() -> None:
+    """To the moment, without anybody failing or succeeding in between."""
+    clock = HandClock()
+    group = upstream(2, clock)
+    eject(group, 0)
+    clock.now += 29.9
+    assert {group.pick(()) for _ in range(50)} == {group.endpoints[1]}
+    clock.now += 0.1
+    assert {group.pick(()) for _ in range(50)} == set(group.endpoints)
+
+
 def test_when_only_tried_ones_are_in_they_are_tried_again() -> None:
     """An ejected endpoint is worse than one that just failed once."""
     group = upstream(2, HandClock())

@@ -1,6 +1,7 @@
 """Laws of last known good: what is kept, under which key, and that nobody gets somebody else's."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,28 @@ def test_different_questions_have_different_keys(asked: list[Asked]) -> None:
     """By construction: no part can be moved into its neighbour, and nothing is not the same as empty."""
     for one, other in pairwise(asked):
         assert (key(*one) == key(*other)) == (one == other)
+
+
+@pytest.mark.parametrize("between", [b"", b":", b"1:", b"-", b"2:a", b"\0", b"\n"])
+def test_nothing_moves_into_its_neighbour(between: bytes) -> None:
+    """Whatever stands between two parts may be a part of either: the keys differ all the same."""
+    longer, shorter = b"a" + between + b"b", b"b" + between + b"c"
+    for place in range(3):
+        one: list[Any] = ["r", b"GET", b"h", b"/", b"q", ()]
+        other = [*one]
+        one[place + 1 : place + 3] = [longer, b"c"]
+        other[place + 1 : place + 3] = [b"a", shorter]
+        assert key(*one) != key(*other)
+    pairs: list[list[tuple[bytes, bytes | None]]] = [
+        [(longer, b"c")],
+        [(b"a", shorter)],
+        [(b"a", b"b"), (b"b", b"c")],
+        [(b"a", b"b" + between + shorter)],
+        [(b"a", None), (b"b", None), (b"c", None)],
+        [(longer, None), (b"c", None)],
+        [(b"a", None), (shorter, None)],
+    ]
+    assert len({key("r", b"", b"", b"", b"", pair) for pair in pairs}) == len(pairs)
 
 
 def test_every_part_is_in_the_key() -> None:
@@ -119,6 +142,12 @@ def test_other_declarations_ask_other_questions() -> None:
     assert len({asks(request, declared) for declared in [(), (b"x-user",), (b"x-user", b"x-team")]}) == 3
 
 
+def test_lines_of_one_header_have_an_order() -> None:
+    """Which of two credentials an upstream takes may depend on it."""
+    one, other = lines(("Cookie", "a"), ("Cookie", "b")), lines(("Cookie", "b"), ("Cookie", "a"))
+    assert asks(one, (b"cookie",)) != asks(other, (b"cookie",))
+
+
 def test_a_header_sent_twice_counts_twice() -> None:
     """The second line of a Cookie identifies as much as the first."""
     once, twice = lines(("Cookie", "a=1")), lines(("Cookie", "a=1"), ("Cookie", "b=2"))
@@ -199,7 +228,7 @@ def test_what_varies_by_more_than_the_key_is_not_kept(
 
 
 def test_what_is_kept_of_the_headers() -> None:
-    """Neither a session, nor the connection's own, nor what is said anew; the rest as it was written, in order."""
+    """No session, nothing of the connection, nothing that is said anew; the rest as it was written."""
     kept = cleaned(
         lines(
             ("Content-Type", "application/json"),

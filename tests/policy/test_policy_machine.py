@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from sidecar.policy import machine
 from sidecar.policy.machine import CLOSED, HALF_OPEN, OPEN, Machine
 

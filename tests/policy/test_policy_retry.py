@@ -209,6 +209,13 @@ def test_never_before_the_upstream_says_nor_after_the_deadline(
         assert asked + 0.025 >= remaining
 
 
+def test_a_retry_that_could_only_begin_at_the_deadline_is_denied() -> None:
+    """It would have no time left at all."""
+    policy = retry(jitter=False)
+    assert denied(policy, FAILED, remaining=0.025) == "deadline"
+    assert isinstance(decide(policy, FAILED, remaining=0.026), Again)
+
+
 def test_a_retry_after_can_be_overruled() -> None:
     """`respect_retry_after: false` waits as if it had not been said."""
     outcome = Outcome(THROTTLED, reasons.OK, status=503, sent=True, retry_after=60.0)

@@ -65,7 +65,7 @@ def tables(draw: st.DrawFn) -> list[Match]:
         plain = draw(st.booleans())
         made.append(
             Match(
-                **given,  # type: ignore[arg-type]
+                **given,
                 methods=frozenset() if plain else draw(st.frozensets(st.sampled_from([b"GET", b"POST"]))),
                 host=None if plain else draw(st.sampled_from([None, b"one", b"two"])),
                 headers={} if plain else draw(headers),

@@ -30,7 +30,7 @@ def test_it_counts_what_falls_in_its_last_buckets(steps: list[float], start: flo
 
 
 def test_a_clock_that_steps_back_loses_nothing() -> None:
-    """What is counted then goes into the present bucket."""
+    """What is counted then goes into the present bucket: only reaching its end begins another."""
     window = Window(width=1.0, buckets=5, counters=1)
     for now in (10.0, 7.0, 10.5, 2.0):
         count(window, now, 0)

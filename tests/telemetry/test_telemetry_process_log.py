@@ -125,6 +125,15 @@ def test_a_record_that_cannot_be_formatted_stops_nothing(
     assert path.read_text().endswith("next\n")
 
 
+def test_text_that_is_no_unicode_is_written_all_the_same(path: Path) -> None:
+    """A lone surrogate, from a name that was no UTF-8, is shown as an escape."""
+    handler = SinkHandler(Sink(str(path)))
+    handler.setFormatter(TextFormatter())
+    handler.handle(record("file %s", "\udcff"))
+    handler.close()
+    assert path.read_text().endswith("file \\udcff\n")
+
+
 def test_a_reader_that_stalls_stops_nothing() -> None:
     """Standard error is a pipe too: thousands of records that nobody reads block nobody."""
     reader, writer = os.pipe()

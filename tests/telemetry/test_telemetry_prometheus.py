@@ -23,6 +23,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def used() -> Prometheus:
     """Counters after a little of everything has happened, on a route whose name needs escaping."""
     prometheus = Prometheus(wall=lambda: NOW)
+    prometheus.config_loaded(ok=True)
     for name in ("toggles", 'a "quoted"\\route\n50%', "-"):
         route = prometheus.route(name)
         route.expect_transitions()
@@ -199,10 +200,13 @@ def test_a_gauge_is_read_at_the_scrape_and_replaced_by_its_name() -> None:
     assert found == {("sidecar_x", frozenset({("route", "b")})): 2}
 
 
-def test_later_configurations_are_counted() -> None:
-    """The one at start is counted from the first scrape on; each later one adds to ok or to rejected."""
+def test_configurations_are_counted() -> None:
+    """Each that was taken, the one at start included, and each that was rejected; both show before either."""
     prometheus = Prometheus()
-    prometheus.config_loaded(ok=True)
+    samples = read(prometheus, openmetrics=False)
+    assert value(samples, "sidecar_config_reloads_total", result="ok") == 0
+    for _ in range(2):
+        prometheus.config_loaded(ok=True)
     prometheus.config_loaded(ok=False)
     samples = read(prometheus, openmetrics=False)
     assert value(samples, "sidecar_config_reloads_total", result="ok") == 2

@@ -68,6 +68,18 @@ def test_a_time_of_minus_one_is_no_time(route: RouteMetrics) -> None:
     assert times.total.total == 0.5
 
 
+@pytest.mark.parametrize(("seconds", "bucket"), [(0.0, 0), (0.001, 0), (0.0011, 1), (60.0, 15), (61.0, 16)])
+def test_a_time_lands_in_the_bucket_whose_bound_includes_it(
+    route: RouteMetrics, seconds: float, bucket: int
+) -> None:
+    """For requests and for each phase of an attempt alike, up to what is beyond every bound."""
+    route.request_finished(b"GET", 200, "ok", seconds)
+    route.attempt_finished("a", "ok", seconds, seconds, seconds)
+    times = route.upstreams["a"]
+    for histogram in (route.duration, times.connect, times.first_byte, times.total):
+        assert histogram.counts[bucket] == histogram.count == 1
+
+
 def test_each_upstream_of_a_route_has_its_own_times(route: RouteMetrics) -> None:
     """The failover's attempts are not mixed with the first upstream's."""
     route.attempt_finished("a", "reset", 0.1, 0.2, 0.3)

@@ -8,13 +8,14 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.telemetry.sink import Sink
+from sidecar.telemetry.sink import Sink, _ask_first
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_socket_nobody_reads_does_not_block() -> None:
 def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe made by another user: the descriptor itself is written to, and only as much as it has room for."""
+    """A pipe made by another user: its own descriptor gets only as much as it has room for."""
 
     def forbidden(*_: object) -> int:
         raise PermissionError
@@ -182,6 +183,37 @@ def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(
     assert read == b"".join(lines)
     assert os.get_blocking(pipe[1])
     sink.close()
+
+
+def test_what_was_taken_before_an_error_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that fails between two portions: the first is out, and only the rest is dropped."""
+    reader, writer = socket.socketpair()
+    sink = Sink(writer.fileno())
+    real, portions = os.write, []
+
+    def second_fails(descriptor: int, data: bytes) -> int:
+        portions.append(data)
+        if len(portions) > 1:
+            raise BrokenPipeError(errno.EPIPE, "gone")
+        return real(descriptor, data)
+
+    lines = numbered(100)
+    for line in lines:
+        sink.write(line)
+    with monkeypatch.context() as patched:
+        patched.setattr(sink, "_write", partial(_ask_first, sink._descriptor))
+        patched.setattr(os, "write", second_fails)
+        sink.flush()
+        sink.flush()
+    sink.write(b"after\n")
+    sink.close()
+    read = drain(reader.fileno()).splitlines(keepends=True)
+    whole = [line for line in read if line in set(lines)]
+    assert whole == lines[: len(whole)]
+    assert len(whole) + sink.dropped == len(lines)
+    assert read[-1] == b"after\n"
+    reader.close()
+    writer.close()
 
 
 def test_a_reader_that_left_is_counted_not_raised(pipe: tuple[int, int]) -> None:
@@ -304,27 +336,32 @@ def test_a_rotation_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "moved" / "log").read_bytes() == b"after\n"
 
 
-@pytest.mark.parametrize("first", [b"whole\n", b"torn"])
-def test_a_new_file_begins_with_a_whole_line(tmp_path: Path, first: bytes) -> None:
+@pytest.mark.parametrize(
+    ("written", "rest", "dropped"),
+    [(b"whole\n", b"", 0), (b"all but its end", b"\n", 0), (b"torn", b" line\n", 1)],
+)
+def test_a_new_file_begins_with_a_whole_line(
+    tmp_path: Path, written: bytes, rest: bytes, dropped: int
+) -> None:
     """The rest of a line that was torn in the old file is dropped, not carried into the new one."""
     path = tmp_path / "log"
     sink = Sink(str(path))
 
     def once(buffer: bytearray) -> int:
         sink._write = stuck
-        return len(first)
+        return len(written)
 
     def stuck(_: bytearray) -> int:
         raise BlockingIOError
 
     sink._write = once
-    sink.write(first + (b"" if first.endswith(b"\n") else b" rest\n"))
+    sink.write(written + rest)
     sink.write(b"second\n")
     sink.flush()
     sink.reopen()
     sink.close()
     assert path.read_bytes() == b"second\n"
-    assert sink.dropped == (0 if first.endswith(b"\n") else 1)
+    assert sink.dropped == dropped
 
 
 def test_an_inherited_descriptor_is_not_reopened(pipe: tuple[int, int]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import h11
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sidecar.wire.chunked import ChunkedDecoder, ChunkError
@@ -348,6 +348,7 @@ def test_accepts_what_the_grammar_has_and_nothing_else(data: st.DataObject | Non
 @given(mutated())
 def test_what_is_accepted_is_accepted_by_h11(sent: bytes) -> None:
     """And read the same: whoever comes after us sees no other body."""
+    assume(not re.search(rb"[ \t];", sent))  # white space that RFC 9112 section 7.1.1 allows and h11 does not
     told = outcome([sent])
     if not isinstance(told, tuple) or not told[1]:
         return

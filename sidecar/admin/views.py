@@ -1,0 +1,49 @@
+"""What the admin port shows, and how a document becomes an answer. Knows no web framework."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What is shown. Each is called on the loop, once per request."""
+
+    ready: Callable[[], str]
+    """Empty when ready, otherwise why not."""
+    metrics: Callable[[bool], bytes]
+    """The scrape; True asks for OpenMetrics."""
+    metrics_type: Callable[[bool], str]
+    """Its media type."""
+    status: Callable[[], Mapping[str, Any]]
+    config: Callable[[], Mapping[str, Any]]
+    """The effective configuration. Whoever makes it has hidden its secrets."""
+
+    def show(self, path: str, *, openmetrics: bool) -> tuple[int, str, bytes] | None:
+        """Status, media type and body of what machines ask for; None for every other path."""
+        if path == "/metrics":
+            return 200, self.metrics_type(openmetrics), self.metrics(openmetrics)
+        document = self._document(path)
+        return None if document is None else (document[0], JSON, msgspec.json.encode(document[1]))
+
+    def _document(self, path: str) -> tuple[int, Mapping[str, Any]] | None:
+        if path == "/readyz":
+            why_not = self.ready()
+            return (503, {"status": "not ready", "reason": why_not}) if why_not else (200, {"status": "ready"})
+        if path == "/healthz":
+            return 200, {"status": "ok"}
+        if path == "/status":
+            return 200, self.status()
+        return (200, self.config()) if path == "/config" else None
+
+
+FIXED_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
+"""On every answer of the port."""
