@@ -17,10 +17,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Shows what tests measured: `record_property("figure", "...")`. Figures inform; they decide nothing."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
     figures = [
-        f"{report.nodeid}: {value}"
-        for report in reports
-        for name, value in report.user_properties
-        if name == "figure"
+        f"{report.nodeid}: {value}" for report in reports for name, value in report.user_properties if name == "figure"
     ]
     if figures:
         terminalreporter.section("figures")

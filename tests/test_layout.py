@@ -47,14 +47,14 @@ MIRRORS = [
 def test_tests_mirror_the_source(test: Path) -> None:
     """tests/policy/test_policy_breaker_open.py speaks of sidecar/policy/breaker.py: its name begins alike.
 
-    Or it speaks of a page of documentation: test_telemetry_metrics_doc.py of docs/metrics.md.
+    Or it speaks of a function of the package itself (test_cli_main.py), or of a page of documentation
+    (test_telemetry_metrics_doc.py of docs/metrics.md).
     """
     room = test.parent.relative_to(ROOT / "tests")
     package = ROOT / "sidecar" / room
     assert package.is_dir()
     name = re.sub(rf"^test_({room.name}_)?", "", test.stem)
     modules = [source.stem for source in package.glob("*.py")]
+    modules += re.findall(r"^def (\w+)", (package / "__init__.py").read_text(), re.MULTILINE)
     modules += [f"{page.stem}_doc" for page in (ROOT / "docs").glob("*.md")]
-    assert any(name == module or name.startswith(module + "_") for module in modules), (
-        f"no module of {package}"
-    )
+    assert any(name == module or name.startswith(module + "_") for module in modules), f"no module of {package}"

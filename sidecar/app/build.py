@@ -27,6 +27,8 @@ from sidecar.wire import tls
 from sidecar.wire.dial import Dialer
 from sidecar.wire.pool import Pool
 
+DEFAULT_BUDGET: Final = (0.2, 1.0)
+"""Ratio and retries per second, for an upstream that is only a fallback: nothing draws on it."""
 LEASE_SLACK: Final = 5.0
 """Seconds beyond the attempt timeout after which a probe's permit is taken back."""
 
@@ -57,9 +59,10 @@ class Builder:
         for name, upstream in loaded.upstreams.items():
             targets = [self._target(endpoint, upstream) for endpoint in upstream.endpoints]
             pools[name] = [target.pool for target in targets]
-            upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name))
+            upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name, DEFAULT_BUDGET))
         shared: dict[str, Breaker] = {}
-        routes = [self._route(route, upstreams, shared) for route in loaded.routes]
+        leases = _leases(loaded)
+        routes = [self._route(route, upstreams, shared, leases[route.name]) for route in loaded.routes]
         matches = [(_match(route), built) for route, built in zip(loaded.routes, routes, strict=True)]
         return Built(router=Router(matches), routes=routes, upstreams=upstreams, pools=pools)
 
@@ -105,7 +108,7 @@ class Builder:
         )
 
     def _upstream(
-        self, name: str, upstream: config.Upstream, targets: list[Target], budget: config.Budget | None
+        self, name: str, upstream: config.Upstream, targets: list[Target], budget: tuple[float, float]
     ) -> Upstream:
         ejection = upstream.ejection
         return Upstream(
@@ -118,37 +121,32 @@ class Builder:
                 max_share=ejection.max_share,
                 clock=self.clock,
             ),
-            budget=RetryBudget(
-                ratio=0.2 if budget is None else budget.ratio,
-                per_second=1.0 if budget is None else budget.per_second,
-                clock=self.clock,
-            ),
+            budget=RetryBudget(ratio=budget[0], per_second=budget[1], clock=self.clock),
             clock=self.clock,
             rng=self.rng,
         )
 
     def _route(
-        self, route: config.Route, upstreams: Mapping[str, Upstream], shared: dict[str, Breaker]
+        self, route: config.Route, upstreams: Mapping[str, Upstream], shared: dict[str, Breaker], lease: float
     ) -> Route:
         upstream = upstreams[route.upstream]
         observer = self.observer.route(route.name)
-        attempt = route.timeout.attempt
         built = Route(
             name=route.name,
             upstream=upstream,
             total=route.timeout.total,
-            attempt_timeout=attempt,
+            attempt_timeout=route.timeout.attempt,
             idle=route.timeout.idle,
             critical=route.critical,
             bulkhead=None if route.bulkhead is None else Bulkhead(route.bulkhead.in_flight),
-            breaker=self._breaker(route, attempt, shared),
+            breaker=self._breaker(route, lease, shared),
             retry=self._retry(route.retry, upstream),
             expect=_expect(route.expect),
             ladder=tuple(_rung(rung, upstreams) for rung in route.fallback),
             unavailable=None if route.unavailable is None else _answer(route.unavailable),
             observer=observer,
         )
-        built.plan = _rewrite(route)
+        built.plan = _rewrite(route, built.expect)
         return built
 
     def _breaker(self, route: config.Route, lease: float, shared: dict[str, Breaker]) -> Breaker | None:
@@ -170,7 +168,7 @@ class Builder:
             open_for_max=asked.open_for_max,
             probes=asked.probes,
             successes_to_close=asked.successes_to_close,
-            lease=lease + LEASE_SLACK,
+            lease=lease,
             dry_run=asked.dry_run,
             clock=self.clock,
             rng=self.rng,
@@ -196,15 +194,27 @@ class Builder:
         )
 
 
-def _budgets(loaded: config.Config) -> dict[str, config.Budget]:
-    """The budget of each upstream: the strictest that a route to it asks for."""
-    budgets: dict[str, config.Budget] = {}
+def _budgets(loaded: config.Config) -> dict[str, tuple[float, float]]:
+    """Ratio and retries per second of each upstream's budget: the strictest that a route to it asks for."""
+    budgets: dict[str, tuple[float, float]] = {}
     for route in loaded.routes:
         asked = route.retry.budget
-        known = budgets.get(route.upstream)
-        if known is None or (asked.ratio, asked.per_second) < (known.ratio, known.per_second):
-            budgets[route.upstream] = asked
+        ratio, per_second = budgets.get(route.upstream, (asked.ratio, asked.per_second))
+        budgets[route.upstream] = min(ratio, asked.ratio), min(per_second, asked.per_second)
     return budgets
+
+
+def _leases(loaded: config.Config) -> dict[str, float]:
+    """How long a probe of each route's breaker may take: as long as the slowest attempt of those that share it."""
+    shared: dict[str, float] = {}
+    for route in loaded.routes:
+        if route.breaker.share == "upstream":
+            shared[route.upstream] = max(route.timeout.attempt, shared.get(route.upstream, 0.0))
+    return {
+        route.name: LEASE_SLACK
+        + (shared[route.upstream] if route.breaker.share == "upstream" else route.timeout.attempt)
+        for route in loaded.routes
+    }
 
 
 def _match(route: config.Route) -> Match:
@@ -219,17 +229,20 @@ def _match(route: config.Route) -> Match:
     )
 
 
-def _rewrite(route: config.Route) -> Rewrite | None:
+def _rewrite(route: config.Route, expect: Expect | None) -> Rewrite | None:
     asked = route.rewrite
+    looks_inside = expect is not None and expect.reads_json
     if asked is None:
-        return None
-    matched = route.match.prefix or route.match.path or ""
+        return Rewrite(looks_inside=True) if looks_inside else None
+    keep_host = asked.host == "keep"
     if asked.prefix is None:
-        return Rewrite(keep_host=asked.host == "keep")
+        return Rewrite(keep_host=keep_host, looks_inside=looks_inside)
+    matched = route.match.prefix or route.match.path or ""
     return Rewrite(
         matched=len(matched.encode()),
         replacement=asked.prefix.encode(),
-        keep_host=asked.host == "keep",
+        keep_host=keep_host,
+        looks_inside=looks_inside,
     )
 
 

@@ -4,6 +4,7 @@ Exit code 0: a route matches; 1: none does; 2: the file or the request cannot be
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sidecar.cli import story
 from sidecar.config import Config, ConfigError, Route, load
+from sidecar.config.fields import TOKEN
 from sidecar.policy.router import Match, Router
 
 _Header = tuple[bytes, bytes, bytes]
@@ -54,7 +56,9 @@ class _Request:
         parts = urlsplit(url)
         if not parts.path.startswith("/") and parts.netloc == "":
             raise ValueError("URL must be a path that starts with '/', or a whole URL")
-        self.method = _ascii(method.upper(), "METHOD")
+        if not re.fullmatch(TOKEN, method):
+            raise ValueError("METHOD must be a method's name, e.g. GET")
+        self.method = method.upper().encode()
         self.path = _ascii(parts.path or "/", "URL")
         self.headers = tuple(_headers(headers))
         hosts = [value for name, _, value in self.headers if name == b"host"]

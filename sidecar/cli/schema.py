@@ -57,6 +57,7 @@ def build() -> _Schema:
     for model in (Listen, Endpoint):
         definitions[model.__name__] = _with_short(model, definitions[model.__name__])
     route = definitions[Route.__name__]
+    route["required"].remove("upstream")  # it may stand under defaults
     keys = route["properties"]
     route["properties"] = {**{key: keys[key] for key in _FIRST}, **keys}
     listen = schema["properties"]["listen"]

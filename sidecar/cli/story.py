@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.config import Breaker, Config, Match, Retry, Route, Rung, Upstream, worst_case
+from sidecar.config import Answer, Breaker, Config, Match, Retry, Route, Rung, Upstream, worst_case
 from sidecar.config.base import Model
 from sidecar.config.lint import marked
 from sidecar.config.scalars import format_duration, format_ratio, format_size
@@ -93,8 +93,7 @@ def _retry(retry: Retry) -> str:
         *_numbers(retry, "attempts"),
         _setting(retry, "on", " ".join(str(on) for on in retry.on)),
         _setting(retry, "methods", " ".join(retry.methods)),
-        "backoff "
-        + " ".join((*_durations(retry.backoff, "base", "max"), *_numbers(retry.backoff, "factor"))),
+        "backoff " + " ".join((*_durations(retry.backoff, "base", "max"), *_numbers(retry.backoff, "factor"))),
         "budget " + _setting(retry.budget, "ratio", format_ratio(retry.budget.ratio)),
     ]
     return ", ".join(parts)
@@ -140,18 +139,20 @@ def _rung(rung: Rung) -> str:
         age = _setting(kept, "max_age", format_duration(kept.max_age))
         return f"last known good, {age}, identity {', '.join(kept.identity) or 'none'}{on}"
     if rung.static is not None:
-        return f"static {rung.static.status} {_document(rung.static.body)}{on}"
+        return f"static {_answer(rung.static)}{on}"
     return f"upstream {rung.upstream}{on}"
 
 
-def _document(body: bytes) -> str:
-    return body.decode() if len(body) <= _SHOWN else f"{body[:_SHOWN].decode(errors='ignore')}..."
+def _answer(answer: Answer) -> str:
+    body = answer.body
+    document = body.decode() if len(body) <= _SHOWN else f"{body[:_SHOWN].decode(errors='ignore')}..."
+    return f"{marked(answer, 'status', str(answer.status))} {document}".rstrip()
 
 
 def _unavailable(route: Route) -> str:
     if route.unavailable is None:
         return marked(route, "unavailable", "the sidecar's own document")
-    return f"{route.unavailable.status} {_document(route.unavailable.body)}"
+    return _answer(route.unavailable)
 
 
 def _worst_case(config: Config, route: Route, method: str) -> Iterator[str]:

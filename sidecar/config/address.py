@@ -11,9 +11,7 @@ from sidecar.config.scalars import FromEnvironment, shown
 _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
-_URL: Final = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL
-)
+_URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
 _PORTS: Final = {"http": 80, "https": 443}
 _LAST_PORT: Final = 65535
@@ -103,9 +101,7 @@ def split_url(text: str) -> Url:
     if scheme not in _PORTS:
         raise ValueError("the scheme must be http or https")
     if "@" in found["authority"]:
-        raise ValueError(
-            "holds credentials: set an Authorization header under headers.set from {file: ...} instead"
-        )
+        raise ValueError("holds credentials: set an Authorization header under headers.set from {file: ...} instead")
     if "?" in found["rest"] or "#" in found["rest"]:
         raise ValueError("has a query or fragment: an endpoint is scheme, host, port and at most a base path")
     if not _PATH.fullmatch(found["rest"]):

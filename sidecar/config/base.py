@@ -16,8 +16,8 @@ VARIABLE_PATTERN: Final = r"\$\{"
 class Model(BaseModel):
     """Frozen, knows its keys and no others, and remembers which of them were written.
 
-    Defaults are written as the YAML would have them and go through the same validation. `defer_build` spares
-    every model but the outermost its own validator: 12 ms less at start.
+    Defaults are written as the YAML would have them and go through the same validation. `defer_build`
+    spares every model but the outermost its own validator: a sixth of the CPU time of a start.
     """
 
     model_config = ConfigDict(
@@ -66,9 +66,7 @@ class NotYet:
             return value
         raise ValueError(f"{self.what or 'this key'} is not yet supported: leave it out")
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """The type's own schema, with the refusal after it: what is wrong inside is reported first."""
         return core_schema.no_info_after_validator_function(self._refused, handler(source))
 
@@ -105,9 +103,7 @@ class Matching:
         hint = "; write it in quotes" if isinstance(value, int | float) else ""
         raise ValueError(f"must be {self._wanted}, not {shown(value)}{hint}")
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """A plain function: the error is ours."""
         return core_schema.no_info_plain_validator_function(self.check)
 

@@ -69,16 +69,15 @@ def _number(value: Any) -> float:
 
 
 Number = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
-_FILLED_IN: Final = BeforeValidator(scalars.filled_in)
-Flag = Annotated[bool, _FILLED_IN, Strict()]
+FILLED_IN: Final = BeforeValidator(scalars.filled_in)
+"""Stands last in a type, so that its bounds are the number's own."""
+Flag = Annotated[bool, Strict(), FILLED_IN]
 Text = Annotated[str, Strict()]
-Count = Annotated[int, _FILLED_IN, Strict(), Field(ge=1, le=1_000_000)]
-CountOrOff = Annotated[int, _FILLED_IN, Strict(), Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000), FILLED_IN]
+CountOrOff = Annotated[int, Strict(), Field(ge=0, le=1_000_000), FILLED_IN]
 
 
-HostName = Annotated[
-    str, PlainValidator(address.checked_name), WithJsonSchema({"type": "string", "x-unit": "host"})
-]
+HostName = Annotated[str, PlainValidator(address.checked_name), WithJsonSchema({"type": "string", "x-unit": "host"})]
 URL = Annotated[str, PlainValidator(address.checked_url), WithJsonSchema({"type": "string", "x-unit": "URL"})]
 HostPort = Annotated[
     str, PlainValidator(address.checked_address), WithJsonSchema({"type": "string", "x-unit": "host:port"})
@@ -95,9 +94,7 @@ Name = Annotated[
 ]
 """Of routes and upstreams. It becomes a metric's label, a part of URLs and of log lines."""
 HeaderName = Annotated[str, Matching(TOKEN, "a header's name (RFC 9110 section 5.1)", unit="header")]
-Method = Annotated[
-    str, Matching(TOKEN, "a method's name (RFC 9110 section 9.1)", unit="method", change=str.upper)
-]
+Method = Annotated[str, Matching(TOKEN, "a method's name (RFC 9110 section 9.1)", unit="method", change=str.upper)]
 UrlPath = Annotated[
     str,
     Matching(
@@ -115,9 +112,7 @@ def header_text(value: str) -> str:
         ValueError: it holds a line break or another control character, or white space at an end.
     """
     if not re.fullmatch(r"[\t\x20-\x7e]*", value):
-        raise ValueError(
-            "a header's value must not hold line breaks, control characters or what is not ASCII"
-        )
+        raise ValueError("a header's value must not hold line breaks, control characters or what is not ASCII")
     if value != value.strip(" \t"):
         raise ValueError("a header's value must not start or end with white space")
     return value
@@ -150,7 +145,7 @@ def _document(value: Any) -> Any:
 
 Json = Annotated[Any, PlainValidator(_document), WithJsonSchema({})]
 """Whatever JSON can hold."""
-Status = Annotated[int, _FILLED_IN, Strict(), Field(ge=200, le=599)]
+Status = Annotated[int, Strict(), Field(ge=200, le=599), FILLED_IN]
 
 
 def one_or_many(value: Any) -> Any:

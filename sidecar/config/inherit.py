@@ -25,17 +25,13 @@ def with_defaults(document: Document) -> Any:
         return data
     shared = {key: value for key, value in defaults.items() if key not in _OWN}
     completed = [
-        _merged(document, shared, route, ("defaults",), ("routes", index))
-        if isinstance(route, dict)
-        else route
+        _merged(document, shared, route, ("defaults",), ("routes", index)) if isinstance(route, dict) else route
         for index, route in enumerate(routes)
     ]
     return {**data, "routes": completed}
 
 
-def _merged(
-    document: Document, below: Mapping[str, Any], above: Mapping[str, Any], origin: Path, path: Path
-) -> Any:
+def _merged(document: Document, below: Mapping[str, Any], above: Mapping[str, Any], origin: Path, path: Path) -> Any:
     result = dict(above)
     for key, value in below.items():
         if key not in above:

@@ -227,9 +227,7 @@ def _identity(config: Config) -> Iterator[Finding]:
         for index, rung in enumerate(route.fallback):
             kept = rung.last_known_good
             if kept is not None and not kept.identity:
-                yield from _without_identity(
-                    config, (*path, "fallback", index, "last_known_good"), route, kept
-                )
+                yield from _without_identity(config, (*path, "fallback", index, "last_known_good"), route, kept)
 
 
 def _without_identity(config: Config, path: Path, route: Route, kept: LastKnownGood) -> Iterator[Finding]:

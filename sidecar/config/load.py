@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ def parse(raw: bytes, *, file: str = "<config>", env: Mapping[str, str] = os.env
     document = read(raw, file=file, env=env)
     data = with_defaults(document)
     config, complaints = _validated(document, data)
-    found = [*document.problems.values(), *complaints, *references.problems(document, data)]
+    found = [*document.problems.values(), *complaints, *islice(references.problems(document, data), _SHOWN + 1)]
     if config is not None and not found:
         found.extend(_shared_breakers(document, config))
     if config is None or found:
@@ -94,9 +95,7 @@ def _shared_breakers(document: Document, config: Config) -> Iterator[Problem]:
 
 def _sorted(found: Iterable[Problem]) -> list[Problem]:
     """In file order, each once: what is wrong under `defaults` is found again in every route."""
-    problems = sorted(
-        set(found), key=lambda problem: (problem.line, problem.column, problem.path, problem.message)
-    )
+    problems = sorted(set(found), key=lambda problem: (problem.line, problem.column, problem.path, problem.message))
     if len(problems) > _SHOWN:
         rest = problems[_SHOWN]
         problems = [

@@ -3,10 +3,11 @@
 import math
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, Strict, ValidationInfo, WithJsonSchema, field_validator
 
 from sidecar.config.base import NOT_YET, Model, NotYet, setting
 from sidecar.config.fields import (
+    FILLED_IN,
     Count,
     CountOrOff,
     Duration,
@@ -96,24 +97,20 @@ def _retryable(value: Any) -> str | int:
         return status
     if isinstance(value, str) and value in RETRY_WORDS:
         return str(value)
-    raise ValueError(
-        f"{shown(value)} is neither a status from 400 to 599 nor one of {', '.join(RETRY_WORDS)}"
-    )
+    raise ValueError(f"{shown(value)} is neither a status from 400 to 599 nor one of {', '.join(RETRY_WORDS)}")
 
 
 Retryable = Annotated[
     str | int,
     PlainValidator(_retryable),
-    WithJsonSchema(
-        {"anyOf": [{"enum": list(RETRY_WORDS)}, {"type": "integer", "minimum": 400, "maximum": 599}]}
-    ),
+    WithJsonSchema({"anyOf": [{"enum": list(RETRY_WORDS)}, {"type": "integer", "minimum": 400, "maximum": 599}]}),
 ]
 
 
 class Retry(Model):
     """Whether and when a failed attempt is made again."""
 
-    attempts: Annotated[Count, Field(le=10)] = setting(
+    attempts: Annotated[int, Strict(), Field(ge=1, le=10), FILLED_IN] = setting(
         1, "Attempts in all, the first included; 1 never retries."
     )
     on: Annotated[tuple[Retryable, ...], Field(min_length=1)] = setting(
@@ -174,9 +171,7 @@ class Bulkhead(Model):
     """A bound on requests under way."""
 
     in_flight: Count = setting(100, "Requests at once.")
-    queue: Annotated[CountOrOff, NotYet("a queue", allowed=(0,))] = setting(
-        0, "Requests that may wait for a slot."
-    )
+    queue: Annotated[CountOrOff, NotYet("a queue", allowed=(0,))] = setting(0, "Requests that may wait for a slot.")
     queue_timeout: Duration = setting("100ms", "How long one may wait.")
     adaptive: Annotated[Flag, NotYet(allowed=(False,))] = setting(
         default=False, description="The limit follows latency."
@@ -186,7 +181,5 @@ class Bulkhead(Model):
 class RateLimit(Model):
     """A bound on requests per second."""
 
-    per_second: Annotated[Number, AfterValidator(_more_than_zero)] = setting(
-        50, "Requests per second, sustained."
-    )
+    per_second: Annotated[Number, AfterValidator(_more_than_zero)] = setting(50, "Requests per second, sustained.")
     burst: Count = setting(100, "Requests at once after a rest.")

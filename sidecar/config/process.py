@@ -41,8 +41,7 @@ class Listen(Model):
     short: ClassVar[str | None] = "address"
 
     address: HostPort = required(
-        "Host and port; an IPv6 address in brackets. Port 0 lets the system choose. "
-        "unix:/path is not yet supported.",
+        "Host and port; an IPv6 address in brackets. Port 0 lets the system choose. unix:/path is not yet supported.",
     )
     tls: Annotated[ListenTls | None, NotYet("tls on a listener")] = setting(
         None, "Certificate and key of this listener."
@@ -80,8 +79,7 @@ class Admin(Model):
     listen: Listen = setting("127.0.0.1:9901", "Where the admin port listens.")
     token: Annotated[SecretText | None, NOT_YET] = setting(
         None,
-        "What a caller must show to change state; required for that when the port is reachable beyond "
-        "loopback.",
+        "What a caller must show to change state; required for that when the port is reachable beyond loopback.",
     )
 
 
@@ -151,9 +149,9 @@ class Drain(Model):
 class LastKnownGoodStore(Model):
     """Where good answers are kept for `fallback.last_known_good`."""
 
-    store: Annotated[
-        Literal["memory", "disk", "redis"], NotYet("store: disk and redis", allowed=("memory",))
-    ] = setting("memory", "memory is lost with the process.")
+    store: Annotated[Literal["memory", "disk", "redis"], NotYet("disk or redis", allowed=("memory",))] = setting(
+        "memory", "memory is lost with the process."
+    )
     path: Text = setting("/var/lib/sidecar", "Directory of the disk store.")
     max_bytes: Size = setting("64MiB", "All kept answers together; the least recently used go first.")
 

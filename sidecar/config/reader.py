@@ -25,14 +25,11 @@ MAX_DEPTH: Final = 32
 """The deepest key of the contract stands at 6; free JSON documents need some more."""
 MAX_VALUES: Final = 50_000
 
-_UNPRINTABLE: Final = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """YAML 1.2.2 section 5.1, without the byte order mark."""
-_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
-_MERGE: Final = (
-    "merge keys (<<) are not YAML 1.2: put what routes share under defaults, or alias a whole value"
-)
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}|\$\{")
+"""A default ends before the next `${`: one that never ends is not looked for to the end of the file, once per `${`."""
+_MERGE: Final = "merge keys (<<) are not YAML 1.2: put what routes share under defaults, or alias a whole value"
 _TAG: Final = "tags (!) are not supported: the key decides the type"
 
 

@@ -39,9 +39,7 @@ def _unknown(document: Document, path: Path, kind: str, name: str, known: Any) -
     return document.problem(path, f"no {kind} is named {shown(name)}{nearest(name, known)}")
 
 
-def _of_route(
-    document: Document, path: Path, route: dict[str, Any], upstreams: dict[str, Any]
-) -> Iterator[Problem]:
+def _of_route(document: Document, path: Path, route: dict[str, Any], upstreams: dict[str, Any]) -> Iterator[Problem]:
     own = route.get("upstream")
     if isinstance(own, str) and own not in upstreams:
         yield _unknown(document, (*path, "upstream"), "upstream", own, upstreams)
@@ -67,9 +65,7 @@ def _duplicate_names(document: Document, routes: _Routes) -> Iterator[Problem]:
             continue
         if name in first:
             line = document.place((*first[name], "name")).line
-            yield document.problem(
-                (*path, "name"), f"another route has this name (line {line}): each needs its own"
-            )
+            yield document.problem((*path, "name"), f"another route has this name (line {line}): each needs its own")
         first.setdefault(name, path)
 
 

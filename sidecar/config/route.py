@@ -50,9 +50,7 @@ def _pick_one(model: Model, names: tuple[str, ...]) -> None:
         raise ValueError(f"needs exactly one of {', '.join(names)}{written}")
 
 
-Regex = Annotated[
-    Text, AfterValidator(_compiled), WithJsonSchema({"type": "string", "x-unit": "regular expression"})
-]
+Regex = Annotated[Text, AfterValidator(_compiled), WithJsonSchema({"type": "string", "x-unit": "regular expression"})]
 
 
 class Match(Model):
@@ -75,9 +73,7 @@ class Rewrite(Model):
     """What the upstream sees instead."""
 
     prefix: UrlPath | None = setting(None, "Stands in for the path or prefix that matched.")
-    host: Literal["keep", "upstream"] = setting(
-        "upstream", "Host header: the caller's own, or the endpoint's."
-    )
+    host: Literal["keep", "upstream"] = setting("upstream", "Host header: the caller's own, or the endpoint's.")
 
 
 def _pointer(value: Any) -> str:
@@ -93,9 +89,7 @@ Pointer = Annotated[
 ]
 
 
-MediaType = Annotated[
-    str, Matching(r"[\w.+-]+/[\w.+-]+", "a media type without parameters", unit="media type")
-]
+MediaType = Annotated[str, Matching(r"[\w.+-]+/[\w.+-]+", "a media type without parameters", unit="media type")]
 
 
 class Expect(Model):
@@ -213,4 +207,4 @@ class Route(Defaults):
 
     name: Name = required("Stands in metrics, logs and answers.")
     match: Match = required("Which requests are the route's.")
-    upstream: Name = required("Name of the upstream that is called.")
+    upstream: Name = required("Name of the upstream that is called. Required, here or under defaults.")

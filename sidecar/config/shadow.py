@@ -7,6 +7,7 @@ Sound, not complete: what it names is dead; a regex that is dead by its meaning 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -18,11 +19,27 @@ _QUANTIFIER: Final = frozenset("?*{")
 
 def shadowed(matches: Sequence[Match]) -> Iterator[tuple[int, list[int]]]:
     """Every index that never wins, with the indexes of those that take its requests."""
-    order = sorted(range(len(matches)), key=lambda index: _precedence(matches[index], index))
-    for position, index in enumerate(order):
-        earlier = [other for other in order[:position] if _covers_path(matches[other], matches[index])]
+    same: defaultdict[tuple[str | None, ...], list[int]] = defaultdict(list)
+    prefixes: list[int] = []
+    for index in sorted(range(len(matches)), key=lambda index: _precedence(matches[index], index)):
+        match = matches[index]
+        alike = same[match.path, match.prefix, match.regex]
+        # Besides the same path only a prefix before a regex covers: a longer prefix takes only some of a shorter's.
+        earlier = alike if match.regex is None else [*_covering(matches, prefixes, match.regex), *alike]
         if winners := _winners(matches, index, earlier):
             yield index, winners
+        alike.append(index)
+        if match.prefix is not None:
+            prefixes.append(index)
+
+
+def _covering(matches: Sequence[Match], prefixes: Sequence[int], regex: str) -> Iterator[int]:
+    beginning = literal_prefix(regex)
+    for index in prefixes:
+        prefix = matches[index].prefix
+        assert prefix is not None
+        if beginning.startswith(prefix) or (prefix == "/" and not beginning):
+            yield index
 
 
 def _winners(matches: Sequence[Match], index: int, earlier: Sequence[int]) -> list[int]:
@@ -45,16 +62,6 @@ def _precedence(match: Match, index: int) -> tuple[int, int, int, int]:
     if match.prefix is not None:
         return 1, -len(match.prefix), -conditions, index
     return 2, 0, -conditions, index
-
-
-def _covers_path(winner: Match, loser: Match) -> bool:
-    if (winner.path, winner.prefix, winner.regex) == (loser.path, loser.prefix, loser.regex):
-        return True
-    # Of the rest only a prefix can: a longer one that takes a shorter's paths takes only some of them.
-    if winner.prefix is None or loser.regex is None:
-        return False
-    beginning = literal_prefix(loser.regex)
-    return beginning.startswith(winner.prefix) or (winner.prefix == "/" and not beginning)
 
 
 def _covers_conditions(winner: Match, loser: Match, method: str | None) -> bool:

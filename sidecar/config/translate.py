@@ -79,9 +79,7 @@ def unknown_key(path: Path) -> str:
     if path[0] == "defaults" and path[1:] in {("name",), ("match",)}:
         return f"belongs to a route alone: {written} cannot be a default"
     keys = _keys(model)
-    deeper = [
-        f"{key}.{written}" for key, inner in keys.items() if inner is not None and written in _keys(inner)
-    ]
+    deeper = [f"{key}.{written}" for key, inner in keys.items() if inner is not None and written in _keys(inner)]
     if deeper and not difflib.get_close_matches(written, keys, 1, cutoff=0.8):
         return f"unknown key; did you mean {deeper[0]!r}?"
     return "unknown key" + (nearest(written, keys) or f"; known here: {', '.join(keys)}")

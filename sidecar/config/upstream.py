@@ -122,9 +122,7 @@ class Ejection(Model):
     consecutive_failures: CountOrOff = setting(5, "Failures in a row that eject it; 0 is off.")
     for_: PositiveDuration = setting("30s", "First time out; grows with each ejection.", alias="for")
     for_max: PositiveDuration = setting("300s", "The longest time out.")
-    max_share: PositiveRatio = setting(
-        "50%", "Of an upstream's endpoints, at most this share is out at once."
-    )
+    max_share: PositiveRatio = setting("50%", "Of an upstream's endpoints, at most this share is out at once.")
 
     @field_validator("for_max")
     @classmethod

@@ -54,9 +54,7 @@ def steps(route: Route, *, connect_timeout: float, repeatable: bool = True) -> l
     what fits.
     """
     attempt = route.timeout.attempt
-    slowest = slowest_repeatable(
-        route.retry, attempt=attempt, connect_timeout=connect_timeout, repeatable=repeatable
-    )
+    slowest = slowest_repeatable(route.retry, attempt=attempt, connect_timeout=connect_timeout, repeatable=repeatable)
     attempts = route.retry.attempts if slowest is not None else 1
     result: list[Step] = []
     now = wait = 0.0

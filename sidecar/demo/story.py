@@ -37,9 +37,7 @@ class Stage:
         toggles, _ = _routed(config, TOGGLES), _routed(config, INVITED)
         endpoint = config.upstreams[toggles.upstream].endpoints[0]
         if endpoint.scheme != "http" or endpoint.host not in ("127.0.0.1", "localhost", "::1"):
-            raise StageError(
-                f"{endpoint.url} is not http:// on this machine: the demo plays the upstream itself"
-            )
+            raise StageError(f"{endpoint.url} is not http:// on this machine: the demo plays the upstream itself")
         return cls(
             sidecar=_shown(config.listen[0]),
             admin=_shown(config.admin.listen),

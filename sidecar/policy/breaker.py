@@ -110,7 +110,7 @@ class DryPermit(Permit):
 
     would_have_refused = True
 
-    def settle(self, verdict: Verdict, elapsed: float) -> None:
+    def settle(self, verdict: Verdict, elapsed: float) -> None:  # noqa: ARG002 - a permit's signature
         """Says nothing to the breaker."""
         if self._breaker is None:
             raise PermitSettled

@@ -31,9 +31,7 @@ class RetryBudget:
 
     __slots__ = ("_clock", "_ratio", "_reserve", "_window")
 
-    def __init__(
-        self, *, ratio: float, per_second: float, window: float = 10.0, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, ratio: float, per_second: float, window: float = 10.0, clock: Callable[[], float]) -> None:
         self._ratio = ratio
         self._reserve = per_second * window
         self._clock = clock

@@ -71,9 +71,7 @@ class Expect:
         """Whether the body must be JSON: it should come in an encoding that `check` can undo."""
         return self._json
 
-    def check(
-        self, status: int, content_type: bytes | None, body: bytes, encoding: bytes | None = None
-    ) -> str:
+    def check(self, status: int, content_type: bytes | None, body: bytes, encoding: bytes | None = None) -> str:
         """What is wrong with an answer, in one sentence that never quotes its body; "" if it is usable.
 
         `encoding`: its `Content-Encoding`, if any. gzip and deflate are undone to look inside.
@@ -135,7 +133,7 @@ def _plain(body: bytes, encoding: bytes | None, limit: int) -> bytes:
 
 
 def _validate(text: bytes) -> None:
-    """Grammar only: a tenth of the price of building objects, and huge numbers stay JSON."""
+    """Grammar only: a quarter of the price of building objects, and huge numbers stay JSON."""
     try:
         _VALIDATE(text)
         if not text.isascii():

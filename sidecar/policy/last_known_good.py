@@ -150,9 +150,7 @@ def undeclared(request: Iterable[Header], declared_identity: Collection[bytes]) 
     return ""
 
 
-def storable(
-    request: Sequence[Header], response: Sequence[Header], *, declared_identity: Iterable[bytes]
-) -> str:
+def storable(request: Sequence[Header], response: Sequence[Header], *, declared_identity: Iterable[bytes]) -> str:
     """Why an answer must not be kept, in a sentence; "" if it may.
 
     That it is a complete 200 to GET is for the caller to know.

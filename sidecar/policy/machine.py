@@ -85,7 +85,7 @@ class _Announcer(pybreaker.CircuitBreakerListener):
         self._storage = storage
         self._on_change = on_change
 
-    def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
+    def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:  # noqa: ARG002 - pybreaker's signature
         old, new = _WORDS[old_state.name], _WORDS[new_state.name]
         with suppress(Exception):
             self._on_change(old, new, self._storage.open_for if new == OPEN else 0.0)
@@ -96,9 +96,7 @@ class Machine:
 
     __slots__ = ("_breaker", "_moves", "storage")
 
-    def __init__(
-        self, *, fail_max: int, reset_timeout: float, success_threshold: int, on_change: OnChange
-    ) -> None:
+    def __init__(self, *, fail_max: int, reset_timeout: float, success_threshold: int, on_change: OnChange) -> None:
         self.storage = Storage()
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=fail_max,

@@ -120,9 +120,7 @@ class Retry:
         self._respect = respect_retry_after
         self._budget = budget
         self._rng = rng
-        self.lists_successes = attempts > 1 and any(
-            judge_status(status, None) is _SUCCESS for status in self._statuses
-        )
+        self.lists_successes = attempts > 1 and any(judge_status(status, None) is _SUCCESS for status in self._statuses)
         """Whether an answer that is no failure (a 408, say) may be worth another attempt."""
 
     def is_safe(self, method: bytes) -> bool:

@@ -49,9 +49,7 @@ def parse(value: bytes, now: float) -> float | None:
 
 
 def _unix(match: re.Match[bytes], now: float) -> float | None:
-    year, day, hour, minute, second = (
-        int(match[part]) for part in ("year", "day", "hour", "minute", "second")
-    )
+    year, day, hour, minute, second = (int(match[part]) for part in ("year", "day", "hour", "minute", "second"))
     month = _MONTHS.index(match["month"]) + 1
     if len(match["year"]) == len("94"):
         year = _century(year, now)

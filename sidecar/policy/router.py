@@ -112,9 +112,7 @@ class Router(Generic[R]):
         self._prefixes = _entries(ordered, "prefix")
         self._texts = [entry.text for entry in self._prefixes]
         self._patterns = [
-            (re.compile(match.regex), match, target)
-            for match, target in ordered
-            if isinstance(match.regex, bytes)
+            (re.compile(match.regex), match, target) for match, target in ordered if isinstance(match.regex, bytes)
         ]
 
     def match(self, method: bytes, host: bytes, path: bytes, headers: Sequence[Header]) -> R | None:
@@ -139,9 +137,7 @@ class Router(Generic[R]):
             target = self._match_patterns(method, host, path, headers)
         return None if target is _MISS else target
 
-    def _match_patterns(
-        self, method: bytes, host: bytes, path: bytes, headers: Sequence[Header]
-    ) -> R | _Miss:
+    def _match_patterns(self, method: bytes, host: bytes, path: bytes, headers: Sequence[Header]) -> R | _Miss:
         for pattern, match, target in self._patterns:
             if pattern.fullmatch(path) and match.accepts(method, host, headers):
                 return target

@@ -36,8 +36,8 @@ _NEUTRAL: Final = Verdict.NEUTRAL
 class LiveAttempt(Outcome):
     """Reads as an Outcome once it has ended; an object of its own per attempt would cost half a microsecond more.
 
-    body, trailers: the whole answer's, once it is complete and nothing of it was relayed. connect_seconds, first_byte, total:
-    the upstream's own times in seconds, -1 for what did not happen.
+    body, trailers: the whole answer's, once it is complete and nothing of it was relayed. connect_seconds, first_byte,
+    total: the upstream's own times in seconds, -1 for what did not happen.
     """
 
     __slots__ = (
@@ -112,7 +112,7 @@ class LiveAttempt(Outcome):
             self.connection.resume()
 
     def cancel(self, reason: str) -> None:
-        """Nobody wants the answer any more, for that reason. Says nothing about the upstream that was not said before."""
+        """Nobody wants the answer any more, for that reason, which says nothing about the upstream."""
         phase = self._phase
         if phase == _DONE:
             return
@@ -127,7 +127,8 @@ class LiveAttempt(Outcome):
         if self._phase == _CONNECTING:
             self.target.pool.cancel(self)
         relaying = self._phase == _RELAYING
-        waits_for_caller = self._exchange.awaits_body(self)
+        upload = self._exchange.upload
+        waits_for_caller = self._phase == _AWAITING and upload is not None and upload.keeps_waiting(self)
         self._let_go()
         if relaying:
             self._measure(reasons.DEADLINE)
@@ -240,11 +241,13 @@ class LiveAttempt(Outcome):
 
     def upstream_full(self) -> None:
         """The upstream takes the body slower than the caller sends it."""
-        self._exchange.pause_caller()
+        if self._exchange.upload is not None:
+            self._exchange.upload.pause()
 
     def upstream_ready(self) -> None:
         """It takes more."""
-        self._exchange.resume_caller()
+        if self._exchange.upload is not None:
+            self._exchange.upload.resume()
 
     # Inside.
 

@@ -70,7 +70,7 @@ class Gateway:
         exchange.resume()
         return exchange
 
-    def reject(self, connection: ServerConnection, error: BadRequest) -> bytes:
+    def reject(self, connection: ServerConnection, error: BadRequest) -> bytes:  # noqa: ARG002 - a responder's signature
         """The answer to a message that is no request; counted, and logged without a word of what it said."""
         request_id = self.ids.request_id()
         data = rejection(error, request_id)

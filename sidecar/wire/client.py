@@ -1,21 +1,26 @@
 """One connection to an upstream: sends a request, cuts the response out of the byte stream.
 
-Three rules:
-1. A connection carries one exchange at a time, and tells only that exchange's sink.
+Four rules:
+1. A connection carries one exchange at a time, and tells only that exchange's sink, as `sinks.py` says.
 2. It goes back to its pool only after a complete response to a completely sent request, when both sides agree to keep
-   it and not a byte is left over. Anything else closes it: the next response could be taken for another's.
-3. A sink is told exactly one end: `response_end` or `response_failed`, unless it let go by `abandon`.
+   it, our bytes are on their way and not one of the peer's is left over. Anything else closes it: the next response
+   could be taken for another's.
+3. Whatever ends a connection, its pool forgets it before anybody else can be given it.
+4. What one holds is bounded. Of what came: `MAX_HEAD` and one read of the loop. Of what is to go out: `WRITE_HIGH`, and
+   what was sent last.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from sidecar.wire.chunked import ChunkedDecoder, ChunkError
+from sidecar.wire.body import Body
+from sidecar.wire.chunked import ChunkError
 from sidecar.wire.errors import MalformedResponse, Reset, UpstreamError
 from sidecar.wire.known import KnownResponses
-from sidecar.wire.message import CHUNKED, UNTIL_CLOSE, Header, ResponseHead
+from sidecar.wire.message import UNTIL_CLOSE, Header, ResponseHead
 from sidecar.wire.parse import ResponseParser
+from sidecar.wire.sinks import ResponseSink
 
 MAX_HEAD: Final = 65536
 """Bytes of one response head; longer is malformed. Envoy allows 60 KiB, nginx 4 to 8, HAProxy 16."""
@@ -24,35 +29,11 @@ MAX_INTERIM: Final = 8
 WRITE_HIGH: Final = 65536
 """Bytes of request body that may wait for a slow upstream before the caller is told to pause."""
 
-_NO_TRAILERS: list[Header] = []
-
-
-class ResponseSink(Protocol):
-    """Who hears what comes back."""
-
-    def response_interim(self, head: ResponseHead) -> None:
-        """A 1xx other than 100 came (103 Early Hints, say)."""
-
-    def response_whole(self, head: ResponseHead, body: bytes) -> None:
-        """All of the response came at once, and the connection is not the sink's any more."""
-
-    def response_head(self, head: ResponseHead) -> None:
-        """The final head came."""
-
-    def response_body(self, data: bytes) -> None:
-        """The next bytes of the body, never empty."""
-
-    def response_end(self, trailers: list[Header]) -> None:
-        """The response is complete; the connection is not the sink's any more."""
-
-    def response_failed(self, error: UpstreamError) -> None:
-        """It will never be complete; the connection is gone."""
-
-    def upstream_full(self) -> None:
-        """The upstream takes the request body slower than it comes: pause the caller."""
-
-    def upstream_ready(self) -> None:
-        """It can take more."""
+_END: Final = b"\r\n\r\n"
+_START: Final = b"HTTP/"
+_CONTINUE: Final = 100
+_SWITCHING_PROTOCOLS: Final = 101
+_FINAL: Final = 200
 
 
 class Keeper(Protocol):
@@ -62,17 +43,16 @@ class Keeper(Protocol):
         """Its exchange is over and it may serve another."""
 
     def forget(self, connection: "ClientConnection") -> None:
-        """It is closed."""
+        """It is closed. Told once."""
 
 
 class ClientConnection(asyncio.Protocol):
     """A connection to one endpoint. Public attributes are read by the pool and by metrics."""
 
     __slots__ = (
-        "_body_left",
+        "_body",
         "_buffer",
-        "_decoder",
-        "_head",
+        "_full",
         "_interim",
         "_keeper",
         "_known",
@@ -80,41 +60,45 @@ class ClientConnection(asyncio.Protocol):
         "_now",
         "_parser",
         "_paused",
+        "_plain",
         "_reusable",
         "_sink",
         "_transport",
         "closed",
         "connect_seconds",
         "exchanges",
+        "exchanges_seen",
         "idle_since",
         "made_at",
         "request_sent",
+        "worn",
     )
 
-    def __init__(
-        self, keeper: Keeper, parser: ResponseParser, known: KnownResponses, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, keeper: Keeper, parser: ResponseParser, known: KnownResponses, now: Callable[[], float]) -> None:
         # For the connection's life.
         self._keeper = keeper
         self._known = known
         self._parser = parser
         self._now = now
         self._transport: asyncio.Transport
+        self._buffer = bytearray()
+        self._full = False
+        self._paused = False
         self.closed = False
-        self.exchanges = 0
         self.connect_seconds = -1.0
+        self.exchanges = 0
         self.made_at = 0.0
+        # The pool's notes.
+        self.exchanges_seen = -1
         self.idle_since = 0.0
+        self.worn = False
         # For one exchange.
         self._sink: ResponseSink | None = None
         self._method = b""
-        self._head: ResponseHead | None = None
-        self._body_left = 0
-        self._decoder: ChunkedDecoder | None = None
+        self._body: Body | None = None  # once the final head came
         self._interim = 0
-        self._buffer = b""
-        self._paused = False
         self._reusable = True
+        self._plain = True
         self.request_sent = True
 
     def __repr__(self) -> str:
@@ -129,6 +113,7 @@ class ClientConnection(asyncio.Protocol):
         self._method = method
         self.exchanges += 1
         self.request_sent = whole
+        self._plain = whole and method != b"HEAD"
         self._transport.write(data)
 
     def send_body(self, data: bytes) -> None:
@@ -143,6 +128,7 @@ class ClientConnection(asyncio.Protocol):
         """Stops reading, so that the upstream's own window fills. Idempotent."""
         if not self._paused and not self.closed:
             self._paused = True
+            self._plain = False
             self._transport.pause_reading()
 
     def resume(self) -> None:
@@ -156,10 +142,18 @@ class ClientConnection(asyncio.Protocol):
         self._sink = None
         self.close()
 
+    def retire(self) -> None:
+        """Serves its exchange, if there is one, and no other."""
+        self.worn = True
+        self._plain = False
+        if self._sink is None:
+            self.close()
+
     def close(self) -> None:
         """Closes at once, without flushing. Idempotent."""
         if not self.closed:
             self._transport.abort()
+            self._forget()
 
     # The transport's side.
 
@@ -171,146 +165,131 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the upstream."""
-        if self._head is None and self._answered_at_once(data):
-            return
-        if self._sink is None:
-            self.close()  # bytes that nobody asked for: whose answer would they be?
-            return
-        try:
-            if self._head is None:
-                self._read_head(data)
-            else:
-                self._read_body(data)
-        except MalformedResponse as error:
-            self._fail(error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone, for whatever reason."""
-        self.closed = True
         sink = self._sink
-        if sink is not None:
-            if exc is None and self._head is not None and self._body_left == UNTIL_CLOSE:
+        if sink is None:
+            self.close()  # bytes that nobody asked for: whose answer would they be?
+        elif self._body is None and self._plain and not self._buffer:
+            # Nearly every response: one segment, whose head came before. Half the price of reading it in steps.
+            end = data.find(_END) + len(_END)
+            head = self._known.recognise(data[:end])
+            if head is not None and head.length == len(data) - end and head.keep_alive:
+                # Free before the sink hears of it: it may answer its caller with the next request already.
                 self._sink = None
-                sink.response_end(_NO_TRAILERS)
+                self._keeper.release(self)
+                sink.response_whole(head, data[end:])
             else:
-                self._fail(self._reset())
-        self._keeper.forget(self)
+                self._read(data)
+        else:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        """The upstream will send no more. Only this ends a body that ends with the connection.
+
+        A connection that is merely lost does not: TLS tells an end from a cut (RFC 9112 section 9.8).
+        """
+        if self._sink is not None and self._body is not None and self._body.left == UNTIL_CLOSE:
+            self._finish([], b"")
+        else:
+            self._fail(self._reset())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The connection is gone, for whatever reason."""
+        self._forget()
+        self._fail(self._reset())
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
+        self._full = True
+        self._plain = False
         if self._sink is not None:
             self._sink.upstream_full()
 
     def resume_writing(self) -> None:
         """It has drained."""
+        self._full = False
         if self._sink is not None:
             self._sink.upstream_ready()
 
     # Reading the response.
 
-    def _answered_at_once(self, data: bytes) -> bool:
-        """Nearly every response: one segment, whose head came before. Half the price of reading it in steps."""
-        sink = self._sink
-        end = data.find(b"\r\n\r\n") + 4
-        head = self._known.recognise(data[:end])
-        if head is None or sink is None or self._method == b"HEAD" or self._buffer:
-            return False
-        if head.length != len(data) - end or not head.keep_alive or not self.request_sent:
-            return False
-        # Nobody may get this connection before the sink has taken its bytes, nor the sink answer before it is free.
-        self._sink = None
-        if self._interim or self._paused:
-            self._interim = 0
-            self.resume()
-        self._keeper.release(self)
-        sink.response_whole(head, data[end:])
-        return True
+    def _read(self, data: bytes) -> None:
+        try:
+            if self._body is None:
+                self._read_heads(data)
+            else:
+                self._read_body(self._body, data)
+        except MalformedResponse as error:
+            self._fail(error)
 
-    def _read_head(self, data: bytes) -> None:
-        seen = len(self._buffer)
-        if seen:
-            data = self._buffer + data
-            self._buffer = b""
-        while True:
-            end = data.find(b"\r\n\r\n", max(0, seen - 3)) + 4
-            if end < 4 or end > MAX_HEAD:
-                self._keep_partial_head(data, end)
+    def _read_heads(self, data: bytes) -> None:
+        buffer = self._buffer
+        if buffer:
+            start = max(0, len(buffer) - len(_END) + 1)  # each byte is looked at once, however slowly they come
+            buffer += data
+            if buffer.find(_END, start) < 0:
+                self._check_start(buffer)
                 return
-            whole = end == len(data)
-            head = self._parse(data if whole else data[:end])
-            data = b"" if whole else data[end:]
-            if head.status >= 200:
-                break
+            data = bytes(buffer)
+            buffer.clear()
+        while (end := data.find(_END) + len(_END)) >= len(_END):
+            head = self._parse(data[:end])
+            data = data[end:]
+            if head.status >= _FINAL:
+                self._take_head(head, data)
+                return
             self._take_interim(head)
-            if whole or self._sink is None:
+            if self._sink is None:
                 return
-            seen = 0
-        self._take_head(head, data)
+        buffer += data
+        self._check_start(buffer)
 
     def _parse(self, data: bytes) -> ResponseHead:
-        head = self._parser.parse(data, self._method)
-        if head.status >= 200 and self._method != b"HEAD":
-            self._known.learn(data, head)
+        # What answers HEAD has the head of another response, but not its body.
+        known = self._known if self._method != b"HEAD" else None
+        head = known.recognise(data) if known is not None else None
+        if head is None:
+            if len(data) > MAX_HEAD:
+                raise MalformedResponse("response head too large")
+            head = self._parser.parse(data, self._method)
+            if known is not None and head.status >= _FINAL:
+                known.learn(data, head)
         return head
 
-    def _keep_partial_head(self, data: bytes, end: int) -> None:
-        if end > MAX_HEAD or len(data) > MAX_HEAD:
+    def _check_start(self, buffer: bytearray) -> None:
+        if len(buffer) > MAX_HEAD:
             raise MalformedResponse("response head too large")
-        if len(data) >= 5 and not data.startswith(b"HTTP/"):
+        if not _START.startswith(buffer[: len(_START)]):
             raise MalformedResponse("not an HTTP response")
-        self._buffer = data
 
     def _take_interim(self, head: ResponseHead) -> None:
         self._interim += 1
-        if self._interim > MAX_INTERIM or head.status == 101:
+        self._plain = False
+        if self._interim > MAX_INTERIM or head.status == _SWITCHING_PROTOCOLS:
             raise MalformedResponse("unexpected interim response")
-        if head.status != 100 and self._sink is not None:
+        if head.status != _CONTINUE and self._sink is not None:
             self._sink.response_interim(head)
 
     def _take_head(self, head: ResponseHead, rest: bytes) -> None:
-        self._head = head
-        self._body_left = length = head.length
+        sink = cast("ResponseSink", self._sink)
+        body = self._body = Body(head.length)
         self._reusable = head.keep_alive
-        sink = cast("ResponseSink", self._sink)
-        if length == CHUNKED:
-            self._decoder = ChunkedDecoder()
         sink.response_head(head)
-        if length == 0:
-            self._finish(_NO_TRAILERS, rest)
+        if not body.left:
+            self._finish(body.trailers, rest)
         elif rest and self._sink is sink:
-            self._read_body(rest)
+            self._read_body(body, rest)
 
-    def _read_body(self, data: bytes) -> None:
-        left = self._body_left
+    def _read_body(self, body: Body, data: bytes) -> None:
         sink = cast("ResponseSink", self._sink)
-        if left > 0:
-            size = len(data)
-            if size < left:
-                self._body_left = left - size
-                sink.response_body(data)
-            elif size == left:
-                sink.response_body(data)
-                self._finish(_NO_TRAILERS, b"")
-            else:
-                sink.response_body(data[:left])
-                self._finish(_NO_TRAILERS, data[left:])
-        elif left == UNTIL_CLOSE:
-            sink.response_body(data)
-        else:
-            self._read_chunks(data, sink)
-
-    def _read_chunks(self, data: bytes, sink: ResponseSink) -> None:
-        decoder = cast("ChunkedDecoder", self._decoder)
         try:
-            pieces = decoder.feed(data)
+            payload = body.feed(data)
         except ChunkError as error:
             raise MalformedResponse(error.detail) from None
-        for piece in pieces:
-            sink.response_body(piece)
-            if self._sink is not sink:
-                return
-        if decoder.done:
-            self._finish(decoder.trailers, decoder.rest)
+        if payload:
+            sink.response_body(payload)
+        if not body.left:
+            self._finish(body.trailers, body.rest)
 
     # Ending it.
 
@@ -318,12 +297,12 @@ class ClientConnection(asyncio.Protocol):
         sink = self._sink
         if sink is None:
             return  # let go while the last bytes were handed over
+        reusable = self._reusable and self.request_sent and not self._full and not self.worn
         self._sink = None
-        self._head = None
-        self._decoder = None
+        self._body = None
         self._interim = 0
-        # Back to the pool before the sink hears of the end: it may answer its caller with the next request already.
-        if self._reusable and self.request_sent and not rest and not self.closed:
+        # Before the sink hears of the end: it may answer its caller with the next request already.
+        if reusable and not rest and not self.closed:
             self.resume()
             self._keeper.release(self)
         else:
@@ -331,13 +310,17 @@ class ClientConnection(asyncio.Protocol):
         sink.response_end(trailers)
 
     def _fail(self, error: UpstreamError) -> None:
-        sink = self._sink
-        self._sink = None
+        sink, self._sink = self._sink, None
         self.close()
         if sink is not None:
             sink.response_failed(error)
 
+    def _forget(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._keeper.forget(self)
+
     def _reset(self) -> Reset:
-        silent = self._head is None and not self._buffer and not self._interim
+        silent = self._body is None and not self._buffer and not self._interim
         where = "before the response" if silent else "in mid-response"
         return Reset(f"connection closed {where}", reused=self.exchanges > 1, silent=silent)

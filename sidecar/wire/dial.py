@@ -1,6 +1,7 @@
 """New connections to one address: name resolution, TCP and TLS within one timeout."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -116,7 +117,7 @@ class Dialer:
     after 250 ms, or as soon as the one before has failed.
     """
 
-    __slots__ = ("_connect_timeout", "_names", "_server_name", "_tls")
+    __slots__ = ("_connect_timeout", "_nameable", "_names", "_server_name", "_tls")
 
     def __init__(
         self,
@@ -134,6 +135,8 @@ class Dialer:
         self._tls = tls
         self._server_name = server_name or host
         self._connect_timeout = connect_timeout
+        # Found out here: the loops do not agree on who closes the socket when a handshake finds it out.
+        self._nameable = tls is None or _is_nameable(tls, self._server_name)
 
     async def dial(self, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """A new connection, ready for the first byte, its protocol made by `factory`.
@@ -146,6 +149,8 @@ class Dialer:
             ConnectTimeout: `connect_timeout` passed; the detail says in which stage.
             TlsFailure: the handshake failed; the detail says why.
         """
+        if not self._nameable:
+            raise TlsFailure("the server name is not a host name")
         stage = "name resolution"
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -153,11 +158,7 @@ class Dialer:
                 stage = "TCP"
                 sock = await self._connect(addresses)
                 stage = "TLS"
-                try:
-                    return await self._establish(factory, sock)
-                except BaseException:
-                    sock.close()  # what the loop has made of it by now is closing, and minds no second time
-                    raise
+                return await self._establish(factory(), sock)
         except TimeoutError:
             self._names.doubt()
             raise ConnectTimeout(f"no connection within {self._connect_timeout:g} s ({stage})") from None
@@ -180,25 +181,30 @@ class Dialer:
         stagger = min(_STAGGER, self._connect_timeout / (len(addresses) + 1))
         return await start_connection(addresses, happy_eyeballs_delay=stagger, interleave=1)
 
-    async def _establish(self, factory: Callable[[], P], sock: socket.socket) -> tuple[asyncio.Transport, P]:
+    async def _establish(self, protocol: P, sock: socket.socket) -> tuple[asyncio.Transport, P]:
+        """Gives the socket to the loop, which from then on is the one to close it."""
         loop = asyncio.get_running_loop()
         if self._tls is None:
-            return await loop.create_connection(factory, sock=sock)
+            return await loop.create_connection(lambda: protocol, sock=sock)
         try:
             return await loop.create_connection(
-                factory,
+                lambda: protocol,
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=self._server_name,
                 ssl_handshake_timeout=2 * self._connect_timeout,  # ours comes first
                 ssl_shutdown_timeout=_FAREWELL,
             )
+        except asyncio.CancelledError:
+            # asyncio forgets a connection that is cancelled before its handshake began: the end of the stream
+            # reminds it. Closing the socket would leave its number to the next one, while the loop still uses it.
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            raise
         except TimeoutError:
             raise
         except ssl.SSLError as error:
             raise TlsFailure(explain(error, self._server_name)) from None
-        except ValueError:
-            raise TlsFailure("the server name is not a host name") from None
         except OSError:
             raise TlsFailure("the peer closed the connection during the handshake") from None
 
@@ -227,6 +233,14 @@ def in_turn(addresses: list[Address], turn: int) -> list[Address]:
         first = turn % len(group)
         ordered += group[first:] + group[:first]
     return ordered
+
+
+def _is_nameable(context: ssl.SSLContext, server_name: str) -> bool:
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name)
+    except ValueError:  # empty, with a leading dot or a label that is too long
+        return False
+    return True
 
 
 def _literal(host: str, port: int) -> list[Address]:

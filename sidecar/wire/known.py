@@ -8,6 +8,7 @@ Bounded: so many heads, none longer than 2 KiB; when the table is full it starts
 holds what callers sent, credentials included, in memory only and never beyond the next start.
 """
 
+import re
 from typing import Final
 
 from sidecar.wire.framing import METHODS
@@ -16,9 +17,11 @@ from sidecar.wire.message import RequestHead, ResponseHead
 ENTRIES: Final = 256
 LONGEST: Final = 2048
 
-_IN_TARGETS: Final = bytes(range(0x21, 0x23)) + bytes(range(0x24, 0x7F))
-"""What may stand in a target without a further look: visible ASCII but "#"."""
 _LONGEST_TARGET: Final = 2048
+_LINE: Final = re.compile(rb'([A-Z-]+) (/[!"$-~]{0,%d}) HTTP/1\.1\r\n' % (_LONGEST_TARGET - 1)).match
+"""A request line that needs no further look, its method apart. In the target: visible ASCII but "#"."""
+_LONGEST_HEAD: Final = LONGEST + _LONGEST_TARGET
+"""More is no known head alone, and hashing a body that came with its head would cost what it saves."""
 
 
 class KnownRequests:
@@ -34,17 +37,17 @@ class KnownRequests:
 
         A known block ends with the only empty line in it, so equality with one means that `data` is one whole head.
         """
+        if len(data) > _LONGEST_HEAD:
+            return None
         end = data.find(b"\r\n")
         known = self._blocks.get(data[end:])
         if known is None:
             return None
-        line = data[:end].split(b" ")
-        if len(line) != 3 or line[2] != b"HTTP/1.1":
+        line = _LINE(data)
+        if line is None:
             return None
-        method, target, _ = line
-        if method not in METHODS or len(target) > _LONGEST_TARGET:
-            return None
-        if target[:1] != b"/" or target.translate(None, _IN_TARGETS):
+        method, target = line.groups()
+        if method not in METHODS:
             return None
         head = RequestHead()
         head.method = method

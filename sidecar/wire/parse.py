@@ -193,8 +193,8 @@ def _frame_request(request: RequestHead, fields: dict[bytes, bytes], version: by
     request.http10 = http10 = version == b"HTTP/1.0"
     value = fields.pop(b"connection", None)
     options = NO_OPTIONS if value is None else connection_options(value)
-    request.connection_tokens = options.tokens
-    request.keep_alive = options.keep_alive if http10 else not options.close
+    request.connection_tokens, close, keep_alive, _ = options
+    request.keep_alive = keep_alive if http10 else not close
     host = fields.pop(b"host", None)
     if host is not None:
         check_host(host)

@@ -1,34 +1,30 @@
-"""One connection from a caller: cuts requests out of the byte stream, one at a time, and writes what it is given.
+"""One connection from a caller: takes its requests one at a time, and writes what it is given.
 
 Four rules:
-1. A request's head is parsed only when it is whole, and only when the response before it is finished and the
-   caller reads. What a caller pipelines meanwhile waits as bytes, and reading stops when there are too many of
-   them. So nothing is parsed that may turn out to be the body of what came before, and nobody can have more
-   answered than it takes.
-2. A request whose framing can't be trusted is answered once and the connection closed: what follows is not a
-   request.
-3. A sink is told what `sinks.py` says, whenever it answers: also within `accept`, also in mid-body.
-4. What one connection holds is bounded: of what came, `HELD` or `header_bytes` and one read of the loop (uvloop
-   reads at most 256,000 bytes); of what is to go out, `WRITE_HIGH` and the last thing written.
+1. A request is read only when the response before it is finished, and the caller reads. What a caller sends ahead waits
+   as bytes, and reading stops when there are too many of them: nothing is parsed that may turn out to be the body of
+   what came before, and nobody can have more answered than it takes.
+2. A request whose framing can't be trusted is answered once and the connection closed: what follows is not a request.
+3. A sink is told what `sinks.py` says whenever it answers: within `accept`, in mid-body, or late.
+4. What one connection holds is bounded. Of what came: `HELD` or `header_bytes`, and one read of the loop (uvloop reads
+   at most 256,000 bytes). Of what is to go out: `WRITE_HIGH`, and what was written last.
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from sidecar.clock import Clock
 from sidecar.wire.body import Body
-from sidecar.wire.chunked import ChunkError
+from sidecar.wire.cut import cut
 from sidecar.wire.encode import CONTINUE
 from sidecar.wire.errors import BadRequest
 from sidecar.wire.known import KnownRequests
 from sidecar.wire.message import RequestHead
 from sidecar.wire.parse import RequestParser
-from sidecar.wire.sinks import RequestSink
+from sidecar.wire.reader import RequestReader
+from sidecar.wire.sinks import RequestSink, Responder
 
 HELD: Final = 65536
 """Bytes a caller may send ahead of the response it waits for before we stop reading."""
@@ -37,28 +33,13 @@ WRITE_HIGH: Final = 65536
 DISCARD: Final = 65536
 """Bytes of an unwanted request body that are read to keep the connection; more closes it."""
 LINGER: Final = 2.0
-"""Seconds a caller has to go on sending after it has got our last answer (RFC 9112 section 9.6)."""
+"""Seconds a caller has to end its side once our last answer is on its way (RFC 9112 section 9.6)."""
 TURN: Final = 32
 """Pipelined requests that are answered before other connections get their turn."""
 
-_END: Final = b"\r\n\r\n"
-_RESET: Final = struct.pack("ii", 1, 0)
-
 # What a connection waits for: a request's first byte, the rest of its head, its answer, the end of a body that nobody
-# wants, the caller to read or others to have had their turn, its end.
+# wants, the caller to read (or others to have their turn), its own end.
 _IDLE, _HEAD, _ANSWER, _DISCARD, _BLOCKED, _OVER = range(6)
-
-
-class Responder(Protocol):
-    """Who is asked to answer."""
-
-    def accept(self, connection: "ServerConnection", head: RequestHead) -> RequestSink:
-        """A request came. It may be answered, and `connection.finish` called, before this returns."""
-        ...
-
-    def reject(self, connection: "ServerConnection", error: BadRequest) -> bytes:
-        """The whole response, `Connection: close` included, to a message that is no request."""
-        ...
 
 
 def _soon(call: Callable[[], None]) -> None:
@@ -69,7 +50,7 @@ def _soon(call: Callable[[], None]) -> None:
 class Server:
     """What the connections of a listener share. Sizes in bytes, times in seconds."""
 
-    responder: Responder
+    responder: "Responder[ServerConnection]"
     clock: Clock
     header_bytes: int = 32768
     headers: int = 100
@@ -81,28 +62,28 @@ class Server:
     """Has the loop call something when others have had their turn."""
     connections: set["ServerConnection"] = field(default_factory=set)
     leaving: set["ServerConnection"] = field(default_factory=set)
-    """Those of `connections` that got their last answer. They don't count as connections: a crowd that is refused
-    must not keep others out while it leaves."""
+    """Those of `connections` that got their last answer. Turned away, a crowd must not keep others out while it leaves."""
     known: KnownRequests = field(default_factory=KnownRequests)
-    parser: RequestParser = field(init=False)
-    """Heads come whole, so one is enough for all, and saves 3.5 KB for each."""
-
-    def __post_init__(self) -> None:
-        self.parser = RequestParser(max_headers=self.headers)
+    _parser: RequestParser | None = None
 
     def connection(self) -> "ServerConnection":
         """A protocol for one accepted connection."""
         return ServerConnection(self)
 
-    def sweep(self, now: float) -> None:
-        """Ends what has waited too long. To be called a few times per `header_timeout`."""
-        for connection in list(self.connections):
-            connection.sweep(now)
+    def reader(self) -> RequestReader:
+        """What reads the requests of one connection. Heads come whole, so all share a parser: it has 3.5 KB."""
+        parser = self._parser = self._parser or RequestParser(max_headers=self.headers)
+        return RequestReader(header_bytes=self.header_bytes, body=self.body, parser=parser, known=self.known)
 
     @property
     def crowded(self) -> bool:
         """Whether there are more connections than there may be."""
         return len(self.connections) - len(self.leaving) > self.max_connections
+
+    def sweep(self, now: float) -> None:
+        """Ends what has waited too long. To be called a few times per `header_timeout`."""
+        for connection in list(self.connections):
+            connection.sweep(now)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -110,13 +91,12 @@ class ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
-        "_body",
-        "_buffer",
         "_expects_continue",
         "_full",
         "_known",
         "_paused",
         "_persistent",
+        "_reader",
         "_responder",
         "_server",
         "_since",
@@ -131,26 +111,25 @@ class ServerConnection(asyncio.Protocol):
         self._server = server
         self._known = server.known
         self._responder = server.responder
+        self._reader = server.reader()
         self._transport: asyncio.Transport
-        self._buffer = bytearray()
-        self._paused = False
-        self._full = False
         self._advancing = False
-        self._waits_for = _IDLE
+        self._full = False
+        self._paused = False
         self._since = 0.0
         self._unsent = 0
+        self._waits_for = _IDLE
         # For one request.
         self._sink: RequestSink | None = None
         self._persistent = True
         self._expects_continue = False
-        self._body: Body | None = None  # as long as it has not ended
 
     # The exchange's side.
 
     @property
     def keeps_alive(self) -> bool:
         """Whether another request may follow this one's answer. Ask before writing the head."""
-        body = self._body
+        body = self._reader.body
         if body is None or not self._persistent:
             return self._persistent
         # A caller that waits for a 100 may send its body or not after a final answer (RFC 9110 section 10.1.1).
@@ -167,8 +146,8 @@ class ServerConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def pause(self) -> None:
-        """Stops reading the caller's body. Idempotent; nothing when all of it is here, so that leaving is noticed."""
-        if self._body is not None:
+        """Stops reading the caller's body. Idempotent. Once all of it is here, reads on: the caller may leave."""
+        if self._reader.body is not None:
             self._stop_reading()
 
     def resume(self) -> None:
@@ -186,7 +165,7 @@ class ServerConnection(asyncio.Protocol):
             return
         self._sink = None
         self._since = now
-        if self._body is None and self._persistent and not close:
+        if self._reader.body is None and self._persistent and not close:
             self._next()
         elif close or not self.keeps_alive:
             self._linger()
@@ -195,17 +174,10 @@ class ServerConnection(asyncio.Protocol):
             self.resume()
 
     def abort(self) -> None:
-        """Ends the connection in a way that no caller can take for a complete response.
-
-        That is a TCP reset: an orderly end would be the body's to who reads until the connection closes.
-        """
+        """Ends the connection in a way that no caller can take for a complete response."""
         self._sink = None
         self._end()
-        if not self._transport.is_closing():  # else its descriptor may be somebody else's by now
-            raw = self._transport.get_extra_info("socket")
-            with suppress(OSError):  # it was reset by the caller in this moment
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._transport.abort()
+        cut(self._transport)
 
     def close_if_idle(self) -> None:
         """For the end of a drain: closes what carries no request."""
@@ -228,36 +200,33 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the caller."""
-        waits_for = self._waits_for
-        if waits_for == _IDLE:
-            # Nearly every request: one whole head, whose field lines came before. 0.4 of what follows.
+        if self._waits_for == _IDLE:
+            # Nearly every request: one whole head without a body, whose field lines came before.
             head = self._known.recognise(data)
-            if head is not None:
-                self._admit(head)
-            else:
-                self._read_segment(data)
-        elif self._body is not None:
-            self._read_body(self._body, data)
-        elif waits_for == _HEAD:
-            seen = len(self._buffer)
-            self._buffer += data
-            self._advance(seen)
-        elif waits_for != _OVER:
-            self._buffer += data
-            self._regulate()
+            if head is not None and not head.length:
+                self._begin(head)
+                return
+            if head is not None or self._reader.is_head(data):
+                self._take(data)
+                return
+        reader = self._reader
+        if reader.body is not None:
+            self._read_body(reader.body, data)
+        elif self._waits_for != _OVER:
+            reader.waiting += data
+            self._advance()
 
     def eof_received(self) -> bool:
         """The caller will send no more: it has left, as nginx and Envoy see it too.
 
-        One that has closed only its half can't be told from one that is gone, and whoever waits for an answer that
-        nobody will read holds a place that others need.
+        One that closed only its half can't be told from one that is gone, whose place others need.
         """
         if self._waits_for == _ANSWER:
-            self._transport.abort()  # what is left of an answer must not end like a whole one
+            cut(self._transport)
         self._leave()
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature  # noqa: ARG002 - a caller may leave as it likes
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone."""
         self._server.connections.discard(self)
         self._server.leaving.discard(self)
@@ -285,46 +254,23 @@ class ServerConnection(asyncio.Protocol):
         if waits_for == _ANSWER:
             return  # its sink's deadline bounds it
         unsent = self._transport.get_write_buffer_size()
-        if waits_for == _HEAD or waits_for == _DISCARD:  # noqa: PLR1714 - for every connection, twice a second
+        if waits_for in (_HEAD, _DISCARD):
             limit = self._server.header_timeout
         else:
-            if unsent != self._unsent:  # slow, but it reads: its time begins when it stops
+            if unsent != self._unsent:  # it reads, however slowly: its time begins when it stops
                 self._unsent = unsent
                 self._since = now
             limit = LINGER if waits_for == _OVER and not unsent else self._server.idle_timeout
-        if now - self._since >= limit:
-            self._time_out(unsent)
-
-    def _time_out(self, unsent: int) -> None:
-        if self._waits_for == _HEAD:
+        if now - self._since < limit:
+            return
+        if waits_for == _HEAD:
             self._reject(BadRequest(408, "request_timeout", "request head not received in time"))
-        elif unsent or self._waits_for == _OVER:
+        elif unsent or waits_for == _OVER:
             self._transport.abort()
         else:
             self._close()
 
     # Reading requests.
-
-    def _read_segment(self, data: bytes) -> None:
-        """What comes when nothing of a request is here yet."""
-        end = data.find(_END) + len(_END)
-        if data[0] in b"\r\n" or not len(_END) <= end <= self._server.header_bytes:
-            self._buffer += data
-            self._advance()
-        elif end == len(data):
-            self._parse(data)
-        else:
-            # Cut from the segment, not by way of the buffer: the body behind the head is copied once.
-            self._take_head(data[:end])
-            self._go_on(data[end:])
-
-    def _go_on(self, rest: bytes) -> None:
-        """What follows a head or a body in the same segment."""
-        if self._body is not None:
-            self._read_body(self._body, rest)
-        elif self._waits_for != _OVER:
-            self._buffer += rest
-            self._advance()
 
     def _next(self) -> None:
         """The answer before is written: on with the next request, if the caller reads."""
@@ -332,95 +278,50 @@ class ServerConnection(asyncio.Protocol):
             self._waits_for = _BLOCKED
         else:
             self._waits_for = _IDLE
-            if self._buffer or self._paused:
+            if self._reader.waiting or self._paused:
                 self._advance()
 
     def _unblock(self) -> None:
         if self._waits_for == _BLOCKED and not self._full:
             self._next()
 
-    def _advance(self, seen: int = 0) -> None:
-        """Takes requests from the buffer, of which `seen` bytes hold no end of a head."""
+    def _advance(self) -> None:
         # A loop, not recursion: a thousand pipelined requests that are answered at once must not deepen the stack.
         if self._advancing:
             return
         self._advancing = True
         try:
             for _ in range(TURN):
-                if self._waits_for > _HEAD or not self._next_request(seen):
+                if self._waits_for > _HEAD or not self._take():
                     break
-                seen = 0
-            else:
-                self._end_turn()
         finally:
             self._advancing = False
-        self._regulate()
-
-    def _end_turn(self) -> None:
-        if self._waits_for == _IDLE and self._buffer:
+        if self._waits_for == _IDLE and self._reader.waiting:
             self._waits_for = _BLOCKED
             self._server.soon(self._unblock)
+        self._regulate()
 
-    def _next_request(self, seen: int) -> bool:
-        buffer = self._buffer
-        if buffer[:1] in (b"\r", b"\n"):  # empty lines before a request are ignored (RFC 9112 section 2.2)
-            buffer[:] = buffer.lstrip(b"\r\n")
-            seen = 0
-        if not buffer:
-            return False
-        end = buffer.find(_END, max(0, seen - len(_END) + 1)) + len(_END)
-        if not len(_END) <= end <= self._server.header_bytes:
-            self._keep_partial_head(end)
-            return False
-        head = bytes(buffer[:end])
-        del buffer[:end]
-        self._take_head(head)
-        if self._body is not None and buffer:
-            rest = bytes(buffer)
-            buffer.clear()
-            self._read_body(self._body, rest)
-        return True
-
-    def _keep_partial_head(self, end: int) -> None:
-        buffer = self._buffer
-        limit = self._server.header_bytes
-        if end >= len(_END) or len(buffer) > limit:
-            if buffer.find(b"\r\n", 0, limit) < 0:
-                self._reject(BadRequest(414, "uri_too_long", "request line larger than limits.header_bytes"))
-            else:
-                self._reject(BadRequest(431, "headers_too_large", "request head larger than limits.header_bytes"))
-        elif not b" " < buffer[:1] < b"\x7f":
-            # Why wait for the rest? A TLS handshake has no empty line, and its sender deserves an answer.
-            self._reject(BadRequest(400, "bad_request", "no request line"))
-        elif self._waits_for != _HEAD:
-            self._waits_for = _HEAD
-            self._since = self._server.clock()
-
-    def _take_head(self, data: bytes) -> None:
-        head = self._known.recognise(data)
-        if head is None:
-            self._parse(data)
-        else:
-            self._admit(head)
-
-    def _parse(self, data: bytes) -> None:
+    def _take(self, alone: bytes = b"") -> bool:
+        """Begins the next request, if its head is whole. `alone`: the head, if nothing else is here, as mostly."""
+        reader = self._reader
         try:
-            head = self._server.parser.parse(data)
+            head = reader.read(alone) if alone else reader.head()
         except BadRequest as error:
             self._reject(error)
-        else:
-            self._known.learn(data, head)
-            self._admit(head)
+            return False
+        if head is None:
+            if reader.waiting and self._waits_for == _IDLE:
+                self._waits_for = _HEAD
+                self._since = self._server.clock()
+            return False
+        self._begin(head)
+        if reader.body is not None and reader.waiting:
+            self._read_body(reader.body, reader.rest())
+        return True
 
-    def _admit(self, head: RequestHead) -> None:
+    def _begin(self, head: RequestHead) -> None:
         self._persistent = head.keep_alive
-        length = head.length
-        if length:
-            if length > self._server.body:
-                self._reject(BadRequest(413, "body_too_large", "request body larger than limits.body"))
-                return
-            self._expects_continue = head.expects_continue
-            self._body = Body(length)
+        self._expects_continue = head.expects_continue
         self._waits_for = _ANSWER
         sink = self._responder.accept(self, head)
         if self._waits_for == _ANSWER:
@@ -429,46 +330,34 @@ class ServerConnection(asyncio.Protocol):
                 sink.caller_full()
 
     def _read_body(self, body: Body, data: bytes) -> None:
+        reader = self._reader
+        sink = self._sink
         self._expects_continue = False
         try:
-            payload = body.feed(data)
-        except ChunkError as error:
-            self._fail_body(BadRequest(400, "bad_request", error.detail))
+            payload = reader.payload(body, data)
+        except BadRequest as error:
+            self._persistent = False
+            reader.clear()
+            if sink is None:
+                self._close()
+            else:
+                sink.request_failed(error)
             return
-        if body.size > self._server.body:
-            self._fail_body(BadRequest(413, "body_too_large", "request body larger than limits.body"))
-            return
-        ended = not body.left
-        if ended:
-            self._body = None  # before its sink hears of it: it may be finished then
-        sink = self._sink
-        if sink is None:
-            self._end_discard(ended=ended)
-        else:
+        if sink is not None:
             if payload:
                 sink.request_body(payload)
-            if ended and self._sink is sink:
+            if not body.left and self._sink is sink:  # it may have answered without waiting for the end
                 sink.request_end(body.trailers)
-        if body.rest:
-            self._go_on(body.rest)
-
-    def _end_discard(self, *, ended: bool) -> None:
-        if ended:
+        elif not body.left:
             self._since = self._server.clock()
             self._next()
-
-    def _fail_body(self, error: BadRequest) -> None:
-        self._persistent = False
-        self._body = None
-        if self._sink is not None:
-            self._sink.request_failed(error)
-        else:
-            self._close()
+        if reader.waiting:
+            self._advance()
 
     def _regulate(self) -> None:
         """Reads on, unless the caller sends ahead: of a body, its sink sets the pace."""
-        if self._body is None:
-            if len(self._buffer) >= HELD and self._waits_for > _HEAD:
+        if self._reader.body is None:
+            if len(self._reader.waiting) >= HELD and self._waits_for > _HEAD:
                 self._stop_reading()
             else:
                 self.resume()
@@ -510,5 +399,4 @@ class ServerConnection(asyncio.Protocol):
         """Nothing that comes from now on is a request."""
         self._waits_for = _OVER
         self._since = self._server.clock()
-        self._body = None
-        self._buffer.clear()
+        self._reader.clear()

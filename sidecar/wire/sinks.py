@@ -1,9 +1,11 @@
 """Who is told what comes on a connection: one sink per message, told exactly one end."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sidecar.wire.errors import BadRequest, UpstreamError
-from sidecar.wire.message import Header, ResponseHead
+from sidecar.wire.message import Header, RequestHead, ResponseHead
+
+C_contra = TypeVar("C_contra", contravariant=True)
 
 
 class RequestSink(Protocol):
@@ -30,6 +32,18 @@ class RequestSink(Protocol):
 
     def caller_ready(self) -> None:
         """It has caught up."""
+
+
+class Responder(Protocol[C_contra]):
+    """Who is asked to answer what comes on one kind of connections."""
+
+    def accept(self, connection: C_contra, head: RequestHead) -> RequestSink:
+        """A request came. It may be answered, and `connection.finish` called, before this returns."""
+        ...
+
+    def reject(self, connection: C_contra, error: BadRequest) -> bytes:
+        """The whole response, `Connection: close` included, to a message that is no request."""
+        ...
 
 
 class ResponseSink(Protocol):

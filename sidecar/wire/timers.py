@@ -4,10 +4,12 @@ Nearly every deadline is cancelled before it strikes, so what must be cheap is s
 in slots of 10 ms; only the slots are known to the event loop. Setting and cancelling together cost about 0.4 us where
 `loop.call_later` and `cancel` cost 1.4 us on uvloop. The idea is the hashed timing wheel of Varghese and Lauck (1987).
 
-Invariant: an entry never strikes early, and at most one slot plus the loop's own delay late.
+Invariants: an entry never strikes early, and at most one slot plus the loop's own delay late; an entry that was
+discarded never strikes; one that fails costs no other its time.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Protocol
@@ -15,6 +17,10 @@ from typing import Protocol
 from sidecar.clock import Clock
 
 _PER_SECOND = 100
+_EMPTY = 1024
+"""Slots with nothing in them that may lie about. Each is some 350 bytes, and a deadline can be hours ahead."""
+
+_log = logging.getLogger("sidecar")
 
 
 class Expirable(Protocol):
@@ -30,16 +36,16 @@ Slot = set[Expirable]
 class Timers:
     """Slots of entries, by the time they strike on `clock` (seconds, never stepping)."""
 
-    __slots__ = ("_armed", "_call_later", "_clock", "_handle", "_order", "_slots")
+    __slots__ = ("_armed", "_call_later", "_clock", "_crowd", "_handle", "_order", "_slots", "_struck")
 
-    def __init__(
-        self, call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle], clock: Clock
-    ) -> None:
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle], clock: Clock) -> None:
         self._call_later = call_later
         self._clock = clock
         self._slots: dict[int, Slot] = {}
         self._order: list[int] = []
         self._armed = 0
+        self._struck = 0
+        self._crowd = _EMPTY
         self._handle: asyncio.TimerHandle | None = None
 
     def add(self, entry: Expirable, when: float) -> Slot:
@@ -58,6 +64,8 @@ class Timers:
 
     def close(self) -> None:
         """Forgets every entry."""
+        for slot in self._slots.values():
+            slot.clear()
         self._slots.clear()
         self._order.clear()
         if self._handle is not None:
@@ -65,11 +73,23 @@ class Timers:
             self._handle = None
 
     def _open(self, number: int) -> Slot:
-        slot = self._slots[number] = set()
-        heappush(self._order, number)
-        if self._handle is None or number < self._armed:
-            self._arm()
+        # What should have struck already does so in the next slot: struck in the running one, an entry that sets itself
+        # again could keep the loop from everything else.
+        number = max(number, self._struck + 1)
+        slot = self._slots.get(number)
+        if slot is None:
+            if len(self._order) >= self._crowd:
+                self._drop_empty()
+            slot = self._slots[number] = set()
+            heappush(self._order, number)
+            if self._handle is None or number < self._armed:
+                self._arm()
         return slot
+
+    def _drop_empty(self) -> None:
+        self._slots = {number: slot for number, slot in self._slots.items() if slot}
+        self._order = sorted(self._slots)
+        self._crowd = 2 * len(self._order) + _EMPTY
 
     def _arm(self) -> None:
         if self._handle is not None:
@@ -80,11 +100,18 @@ class Timers:
 
     def _strike(self) -> None:
         self._handle = None
-        now = int(self._clock() * _PER_SECOND)
+        self._struck = now = int(self._clock() * _PER_SECOND)
         while self._order and self._order[0] <= now:
             slot = self._slots.pop(heappop(self._order))
             # Popped one by one: an entry that strikes may discard or add others meanwhile.
             while slot:
-                slot.pop().expire()
+                _expire(slot.pop())
         if self._order and self._handle is None:
             self._arm()
+
+
+def _expire(entry: Expirable) -> None:
+    try:
+        entry.expire()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and the others strike
+        _log.exception("timer failed: %s", type(error).__name__)

@@ -74,9 +74,8 @@ async def test_people_are_led_on_with_what_they_have_said(running: Running) -> N
 
 async def test_an_endless_head_is_refused(running: Running) -> None:
     """More than a head can hold is answered with an error, not kept."""
-    assert (await said(running.port, b"GET / HTTP/1.1\r\nX: " + b"a" * (LONGEST * 2) + b"\r\n\r\n")).startswith(
-        b"HTTP/1.1 400"
-    )
+    answer = await said(running.port, b"GET / HTTP/1.1\r\nX: " + b"a" * (LONGEST * 2) + b"\r\n\r\n")
+    assert answer.split(b" ")[1] == b"400"
 
 
 async def test_bytes_that_are_no_request_are_refused(running: Running) -> None:

@@ -23,13 +23,9 @@ def origin(folder: Path) -> Origin:
 @pytest.mark.parametrize("proxy", LINEUP, ids=lambda proxy: proxy.name)
 def test_every_place_in_every_configuration_is_filled(proxy: Proxy, tmp_path: Path) -> None:
     """None is left for the peer to stumble over, in its files or on its command line."""
-    echo = Proxy(
-        name=proxy.name, find=lambda: "echo", arguments=proxy.arguments, version=(), package="", refusal=""
-    )
+    echo = Proxy(name=proxy.name, find=lambda: "echo", arguments=proxy.arguments, version=(), package="", refusal="")
     with ExitStack() as stack:
-        running = lineup.start(
-            echo, origin=origin(tmp_path), cores=choose_cores(), folder=tmp_path, stack=stack
-        )
+        running = lineup.start(echo, origin=origin(tmp_path), cores=choose_cores(), folder=tmp_path, stack=stack)
         with pytest.raises(Unusable, match="ended at start"):
             running.child.wait_for_answer(running.port, "/")
     written = [path.read_text() for path in (tmp_path / f"{proxy.name}.d").iterdir()]

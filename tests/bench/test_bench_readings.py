@@ -40,9 +40,7 @@ def test_the_figures_of_wrk_are_found_among_its_words() -> None:
         "figures requests=80 seconds=2.000000 p50=1500.000 p99=9000.000 bytes=640 failed=1 refused=2\n"
     )
     load = parse(told)
-    assert load == Saturation(
-        requests=80, seconds=2.0, p50_ms=1.5, p99_ms=9.0, bytes=640, failed=1, refused=2
-    )
+    assert load == Saturation(requests=80, seconds=2.0, p50_ms=1.5, p99_ms=9.0, bytes=640, failed=1, refused=2)
     assert load.per_second == 40.0
 
 

@@ -154,7 +154,7 @@ TOP = [  # on line 6, column 1: more of the file
     ("defaults: []", "6:1: defaults: must be a mapping"),
     (
         "state: {last_known_good: {store: disk}}",
-        "6:34: state.last_known_good.store: store: disk and redis is not yet",
+        "6:34: state.last_known_good.store: disk or redis is not yet",
     ),
     ("state: {shared: {redis: 'redis://h'}}", "6:9: state.shared: this key is not yet supported"),
     ("notify: [{webhook: 'https://h/x'}]", "6:1: notify: this key is not yet supported"),

@@ -1,6 +1,5 @@
 """YAML to data: 1.2 scalars, nothing taken silently, no input that does harm."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -156,10 +155,23 @@ def test_an_alias_bomb_is_refused_before_it_goes_off(refused: Refused) -> None:
     """Ten lines that stand for a billion values cost no more than ten lines."""
     bomb = "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
     bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
-    started = time.process_time()
-    (problem,) = refused(bomb)
-    assert time.process_time() - started < 5  # it takes milliseconds; unchecked it would take hours
+    (problem,) = refused(bomb)  # takes milliseconds; unchecked, hours
     assert "each alias counted in full" in problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'" + "${" * 100_000 + "'",
+        "'" + "${X:-" * 100_000 + "'",
+        "'" + "${X}" * 100_000 + "'",
+        '"' + "\\n" * 300_000 + '"',
+    ],
+    ids=["open", "open defaults", "variables", "escapes"],
+)
+def test_no_value_takes_quadratic_time(value: str, refused: Refused) -> None:
+    """A megabyte of one thing is read in about a second; what is quadratic would run into the test's time limit."""
+    assert refused(f"listen: {value}", X="y")[-1].startswith("c.yaml:1:")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,14 @@ def test_what_is_never_repeated_has_one_attempt(accepted: Accepted, minimal: str
     assert steps(route, connect_timeout=1.0, repeatable=False) == [Step(3 - 2, 0.0, 0.0, 4.0, "times out")]
 
 
-@given(st.floats(0, 1), st.floats(1, 5), st.floats(1, 10), st.integers(1, 10), st.booleans(), st.integers(0, 2**32))
+@given(
+    base=st.integers(0, 10**6).map(lambda micros: micros / 1e6),
+    factor=st.floats(1, 5),
+    cap=st.integers(10**6, 10**7).map(lambda micros: micros / 1e6),
+    attempts=st.integers(1, 10),
+    jitter=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
 def test_no_backoff_is_longer_than_its_bound(
     *, base: float, factor: float, cap: float, attempts: int, jitter: bool, seed: int
 ) -> None:

@@ -32,9 +32,7 @@ class Middle(Random):
 Change = tuple[str, str, float]
 
 
-def plain_breaker(
-    clock: Callable[[], float], *, heard: list[Change] | None = None, **changed: Any
-) -> Breaker:
+def plain_breaker(clock: Callable[[], float], *, heard: list[Change] | None = None, **changed: Any) -> Breaker:
     """Trips after 3 in a row; 10 s open, 40 s at most; one probe, two successes; other rules off."""
     changes = [] if heard is None else heard
     settings: dict[str, Any] = {

@@ -42,9 +42,7 @@ def test_over_any_window_withdrawals_stay_below_the_share_and_the_floor(
         assert len(granted) <= ratio * len(deposits) + per_second * WINDOW * windows + 1e-6
 
 
-@given(
-    requests=st.integers(0, 300), ratio=st.sampled_from([0.1, 0.2, 0.29, 0.5]), per_second=st.integers(0, 2)
-)
+@given(requests=st.integers(0, 300), ratio=st.sampled_from([0.1, 0.2, 0.29, 0.5]), per_second=st.integers(0, 2))
 def test_what_was_paid_in_can_be_had(requests: int, ratio: float, per_second: int) -> None:
     """Exactly the share of the requests and the floor, to the last whole retry."""
     budget = RetryBudget(ratio=ratio, per_second=per_second, clock=HandClock())

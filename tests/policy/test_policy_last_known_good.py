@@ -89,9 +89,7 @@ def test_no_credential_can_be_read_from_a_key() -> None:
 
 
 names = st.sampled_from(["Authorization", "Cookie", "X-User", "Accept", "Accept-Encoding", "User-Agent"])
-requests = st.lists(st.tuples(names, st.sampled_from(["", "a", "b"])), max_size=6).map(
-    lambda pairs: lines(*pairs)
-)
+requests = st.lists(st.tuples(names, st.sampled_from(["", "a", "b"])), max_size=6).map(lambda pairs: lines(*pairs))
 declarations = st.sets(st.sampled_from([b"authorization", b"cookie", b"x-user"])).map(
     lambda found: tuple(sorted(found))
 )
@@ -116,9 +114,7 @@ def test_who_asks_with_other_credentials_never_asks_the_same(
 
 
 @given(request=requests, declared=declarations, seed=st.randoms(use_true_random=False))
-def test_the_same_asker_asks_the_same(
-    request: list[Header], declared: tuple[bytes, ...], seed: object
-) -> None:
+def test_the_same_asker_asks_the_same(request: list[Header], declared: tuple[bytes, ...], seed: object) -> None:
     """Neither other headers nor the order of different ones make another question."""
     relevant = [line for line in request if line[0] != b"user-agent"]
     reordered = sorted(relevant, key=lambda line: line[0], reverse=True)
@@ -155,9 +151,7 @@ def test_a_header_sent_twice_counts_twice() -> None:
     assert identity(twice, (b"cookie",)) == [(b"cookie", None), (b"cookie", b"a=1"), (b"cookie", b"b=2")]
 
 
-def refused(
-    response: list[tuple[str, str]], request: list[tuple[str, str]] | None = None, *declared: bytes
-) -> str:
+def refused(response: list[tuple[str, str]], request: list[tuple[str, str]] | None = None, *declared: bytes) -> str:
     """Why it may not be kept."""
     return storable(lines(*request or []), lines(*response), declared_identity=declared)
 

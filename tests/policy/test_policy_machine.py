@@ -12,9 +12,7 @@ from sidecar.policy.machine import CLOSED, HALF_OPEN, OPEN, Machine
 def test_it_holds_its_state_in_pybreaker_and_resets_what_belongs_to_it() -> None:
     """Closing ends the row; a new round forgets the good probes of the last one."""
     heard: list[tuple[str, str, float]] = []
-    held = Machine(
-        fail_max=3, reset_timeout=10.0, success_threshold=2, on_change=lambda *change: heard.append(change)
-    )
+    held = Machine(fail_max=3, reset_timeout=10.0, success_threshold=2, on_change=lambda *change: heard.append(change))
     held.storage.increment_counter()
     held.storage.open_for = 12.5
     held.move(OPEN)
@@ -28,9 +26,7 @@ def test_it_holds_its_state_in_pybreaker_and_resets_what_belongs_to_it() -> None
 
 def test_two_machines_share_nothing() -> None:
     """What is a class attribute in the storage must not be everybody's."""
-    one, other = (
-        Machine(fail_max=3, reset_timeout=10.0, success_threshold=2, on_change=lambda *_: None) for _ in "ab"
-    )
+    one, other = (Machine(fail_max=3, reset_timeout=10.0, success_threshold=2, on_change=lambda *_: None) for _ in "ab")
     one.storage.increment_counter()
     one.move(OPEN)
     assert (other.state, other.storage.counter) == (CLOSED, 0)

@@ -95,9 +95,7 @@ def test_which_reasons_are_repeated_for_whom(reason: str) -> None:
 def test_an_answer_is_repeated_by_its_status(reason: str) -> None:
     """Listed ones and no others, whatever they say about the upstream."""
     policy = retry()
-    outcomes = [
-        Outcome(judge_status(status, None), reason, status=status, sent=True) for status in range(200, 600)
-    ]
+    outcomes = [Outcome(judge_status(status, None), reason, status=status, sent=True) for status in range(200, 600)]
     repeated = {outcome.status for outcome in outcomes if isinstance(decide(policy, outcome), Again)}
     assert repeated == {408, 429, 502, 503, 504}
 
@@ -195,9 +193,7 @@ def test_no_backoff_overflows(factor: float) -> None:
 
 
 @given(asked=st.floats(0.0, 20.0), remaining=st.floats(0.0, 20.0), seed=st.integers(0, 99))
-def test_never_before_the_upstream_says_nor_after_the_deadline(
-    asked: float, remaining: float, seed: int
-) -> None:
+def test_never_before_the_upstream_says_nor_after_the_deadline(asked: float, remaining: float, seed: int) -> None:
     """`Retry-After` is a lower bound; longer than the time left, it ends the retries and is passed on."""
     outcome = Outcome(THROTTLED, reasons.OK, status=503, sent=True, retry_after=asked)
     decision = decide(retry(rng=Random(seed)), outcome, remaining=remaining)
@@ -231,9 +227,7 @@ def test_it_says_which_methods_are_safe() -> None:
     assert not policy.is_safe(b"POST")
 
 
-@pytest.mark.parametrize(
-    ("on", "lists"), [((503, "reset"), False), ((408,), True), ((429,), False), ((501,), True)]
-)
+@pytest.mark.parametrize(("on", "lists"), [((503, "reset"), False), ((408,), True), ((429,), False), ((501,), True)])
 def test_it_says_whether_successes_are_of_interest(on: tuple[str | int, ...], lists: bool) -> None:  # noqa: FBT001
     """A 408 is an answer like any other 4xx, and may be listed all the same."""
     assert retry(on=on).lists_successes == lists

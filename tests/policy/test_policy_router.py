@@ -13,17 +13,13 @@ GET = b"GET"
 HEADERS: list[Header] = []
 
 
-def route(
-    *matches: Match, path: bytes, method: bytes = GET, host: bytes = b"h", **headers: str
-) -> int | None:
+def route(*matches: Match, path: bytes, method: bytes = GET, host: bytes = b"h", **headers: str) -> int | None:
     """The index of the match that wins."""
     found = [(name.encode(), name.encode(), value.encode()) for name, value in headers.items()]
     return Router([(match, index) for index, match in enumerate(matches)]).match(method, host, path, found)
 
 
-def naive(
-    matches: Sequence[Match], method: bytes, host: bytes, path: bytes, headers: Sequence[Header]
-) -> int | None:
+def naive(matches: Sequence[Match], method: bytes, host: bytes, path: bytes, headers: Sequence[Header]) -> int | None:
     """The rules as the documentation says them: all that match, sorted by how specific they are."""
     able = []
     for index, match in enumerate(matches):
@@ -38,19 +34,14 @@ def naive(
         conditions = [
             *([method in match.methods] if match.methods else []),
             *([own_host == match.host] if match.host is not None else []),
-            *(
-                any(low == name and got == value for low, _, got in headers)
-                for name, value in match.headers.items()
-            ),
+            *(any(low == name and got == value for low, _, got in headers) for name, value in match.headers.items()),
         ]
         if place is not None and all(conditions):
             able.append((*place, -len(conditions), index))
     return min(able)[-1] if able else None
 
 
-paths = st.lists(st.sampled_from([b"a", b"b", b"ab", b"/"]), max_size=5).map(
-    lambda parts: b"/" + b"".join(parts)
-)
+paths = st.lists(st.sampled_from([b"a", b"b", b"ab", b"/"]), max_size=5).map(lambda parts: b"/" + b"".join(parts))
 regexes = st.sampled_from([b"/a.*", b"/(a|b)+", b".*b", b"/", b"/[^/]*/b?"])
 headers = st.dictionaries(st.sampled_from([b"x-a", b"x-b"]), st.sampled_from([b"1", b"2"]), max_size=2)
 

@@ -45,9 +45,7 @@ def example(**changes: str) -> str:
         assert count, f"the example has no {old}"
     text = re.sub(r"^(listen|admin):.*\n", "", text, flags=re.MULTILINE)
     milliseconds = {"s": 1000, "m": 60_000, "h": 3_600_000}
-    return re.sub(
-        r"\b(\d+)(s|m|h)\b", lambda found: f"{int(found[1]) * milliseconds[found[2]] // SCALE}ms", text
-    )
+    return re.sub(r"\b(\d+)(s|m|h)\b", lambda found: f"{int(found[1]) * milliseconds[found[2]] // SCALE}ms", text)
 
 
 @dataclass

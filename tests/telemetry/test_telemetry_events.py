@@ -108,9 +108,7 @@ def test_the_sum_of_all_summaries_is_the_counter(
     assert told == route.refusals["breaker_open",] > 0
 
 
-def test_what_happened_before_the_start_is_not_told(
-    prometheus: Prometheus, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_happened_before_the_start_is_not_told(prometheus: Prometheus, caplog: pytest.LogCaptureFixture) -> None:
     """Counters may be older than the event log."""
     prometheus.route("r").refused("breaker_open")
     Events(prometheus).tick()
@@ -143,9 +141,7 @@ def test_a_breaker_that_opens_is_told_at_once_with_what_opened_it(
     ]
 
 
-def test_old_failures_are_not_blamed(
-    events: Events, prometheus: Prometheus, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_old_failures_are_not_blamed(events: Events, prometheus: Prometheus, caplog: pytest.LogCaptureFixture) -> None:
     """What failed more than two summaries ago did not open this breaker; another route's failures neither."""
     prometheus.route("r").attempt_finished("u", "reset", -1.0, -1.0, 0.1)
     events.tick()

@@ -58,9 +58,7 @@ def test_a_breaker_is_in_exactly_one_state(world: World, prometheus: Prometheus)
         ("half_open", lambda: setattr(world, "now", 106.0) or world.breaker.admit()),
     ):
         step()
-        states = {
-            key[2]: value for key, value in shown(prometheus).items() if key[0] == "sidecar_breaker_state"
-        }
+        states = {key[2]: value for key, value in shown(prometheus).items() if key[0] == "sidecar_breaker_state"}
         assert states == {**dict.fromkeys(gauges.STATES, 0.0), expected: 1.0}
 
 

@@ -60,9 +60,7 @@ def words(cell: str) -> tuple[str, ...]:
 def prometheus() -> Prometheus:
     """Counters that show all there is to show."""
     made, world = Prometheus(), World()
-    gauges.show(
-        made, routes=world.routes, upstreams=[world.upstream], pools={"connect": []}, access_log=NoLoss()
-    )
+    gauges.show(made, routes=world.routes, upstreams=[world.upstream], pools={"connect": []}, access_log=NoLoss())
     return made
 
 
@@ -136,9 +134,7 @@ def test_the_queries_are_about_series_that_exist(
 def test_the_queries_are_promql(tmp_path: Path) -> None:
     """Each of them can be pasted as it stands: Prometheus's own parser takes it."""
     promtool = shutil.which("promtool")
-    assert promtool, (
-        "promtool is missing: it comes with Debian's package `prometheus` (make test installs it)"
-    )
+    assert promtool, "promtool is missing: it comes with Debian's package `prometheus` (make test installs it)"
     section_lines = section("Queries to start with").splitlines()
     queries = [line.strip() for line in section_lines if line.startswith("    ")]
     rules = [{"record": f"example:{number}", "expr": query} for number, query in enumerate(queries)]

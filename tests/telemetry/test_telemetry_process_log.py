@@ -112,9 +112,7 @@ def test_text_is_for_people() -> None:
     assert line == "2027-01-15T08:00:00.500Z warning sidecar.part: breaker of toggles"
 
 
-def test_a_record_that_cannot_be_formatted_stops_nothing(
-    path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_cannot_be_formatted_stops_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistake in a log call is reported the logging module's way, and the next record comes through."""
     handler = SinkHandler(Sink(str(path)))
     handler.setFormatter(TextFormatter())

@@ -125,9 +125,7 @@ def test_both_formats_say_the_same() -> None:
 def test_promtool_finds_nothing_to_complain_about() -> None:
     """Prometheus's own checker accepts the scrape, its conventions on names and types included."""
     promtool = shutil.which("promtool")
-    assert promtool, (
-        "promtool is missing: it comes with Debian's package `prometheus` (make test installs it)"
-    )
+    assert promtool, "promtool is missing: it comes with Debian's package `prometheus` (make test installs it)"
     checked = subprocess.run(
         [promtool, "check", "metrics"],
         input=used().render(openmetrics=False),
@@ -194,9 +192,7 @@ def test_a_gauge_is_read_at_the_scrape_and_replaced_by_its_name() -> None:
     now["a"] = float("inf")
     assert value(read(prometheus, openmetrics=True), "sidecar_x", route="a") == float("inf")
     prometheus.gauge("sidecar_x", "X.", ("route",), lambda: [(("b",), 2)])
-    found = {
-        key: number for key, number in read(prometheus, openmetrics=True).items() if key[0] == "sidecar_x"
-    }
+    found = {key: number for key, number in read(prometheus, openmetrics=True).items() if key[0] == "sidecar_x"}
     assert found == {("sidecar_x", frozenset({("route", "b")})): 2}
 
 

@@ -69,9 +69,7 @@ def test_a_time_of_minus_one_is_no_time(route: RouteMetrics) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "bucket"), [(0.0, 0), (0.001, 0), (0.0011, 1), (60.0, 15), (61.0, 16)])
-def test_a_time_lands_in_the_bucket_whose_bound_includes_it(
-    route: RouteMetrics, seconds: float, bucket: int
-) -> None:
+def test_a_time_lands_in_the_bucket_whose_bound_includes_it(route: RouteMetrics, seconds: float, bucket: int) -> None:
     """For requests and for each phase of an attempt alike, up to what is beyond every bound."""
     route.request_finished(b"GET", 200, "ok", seconds)
     route.attempt_finished("a", "ok", seconds, seconds, seconds)

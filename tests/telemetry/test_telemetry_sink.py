@@ -340,9 +340,7 @@ def test_a_rotation_that_fails_changes_nothing(tmp_path: Path) -> None:
     ("written", "rest", "dropped"),
     [(b"whole\n", b"", 0), (b"all but its end", b"\n", 0), (b"torn", b" line\n", 1)],
 )
-def test_a_new_file_begins_with_a_whole_line(
-    tmp_path: Path, written: bytes, rest: bytes, dropped: int
-) -> None:
+def test_a_new_file_begins_with_a_whole_line(tmp_path: Path, written: bytes, rest: bytes, dropped: int) -> None:
     """The rest of a line that was torn in the old file is dropped, not carried into the new one."""
     path = tmp_path / "log"
     sink = Sink(str(path))

@@ -14,9 +14,7 @@ from sidecar.wire.framing import FORBIDDEN_TRAILERS
 from sidecar.wire.message import Header
 
 
-def run(
-    pieces: Iterable[bytes], decoder: ChunkedDecoder | None = None
-) -> tuple[bytes, bool, bytes, list[Header]]:
+def run(pieces: Iterable[bytes], decoder: ChunkedDecoder | None = None) -> tuple[bytes, bool, bytes, list[Header]]:
     """Everything a decoder says about a body that comes in these pieces."""
     decoder = decoder or ChunkedDecoder()
     payload = b""
@@ -51,9 +49,7 @@ bodies = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
 token = st.from_regex(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,8}", fullmatch=True)
 trailer = st.tuples(
     token.filter(lambda name: name.lower() not in FORBIDDEN_TRAILERS),
-    st.from_regex(
-        rb"(?:[\x21-\x7e\x80-\xff](?:[\t \x21-\x7e\x80-\xff]{0,8}[\x21-\x7e\x80-\xff])?)?", fullmatch=True
-    ),
+    st.from_regex(rb"(?:[\x21-\x7e\x80-\xff](?:[\t \x21-\x7e\x80-\xff]{0,8}[\x21-\x7e\x80-\xff])?)?", fullmatch=True),
 )
 
 
@@ -314,8 +310,7 @@ SPICE = [
 def mutated(draw: st.DrawFn) -> bytes:
     """A chunked body with a few bytes put in, taken out or replaced."""
     body = [
-        b"%x%b\r\n%b\r\n" % (len(data), draw(st.sampled_from([b"", b";a", b';a="b"'])), data)
-        for data in draw(bodies)
+        b"%x%b\r\n%b\r\n" % (len(data), draw(st.sampled_from([b"", b";a", b';a="b"'])), data) for data in draw(bodies)
     ]
     data = b"".join(body) + draw(st.sampled_from([b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"0;a\r\n\r\n", b""]))
     for _ in range(draw(st.integers(0, 3))):

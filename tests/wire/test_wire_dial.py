@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -396,9 +396,7 @@ async def test_addresses_take_turns() -> None:
     assert seen[3:] == seen[:3]
 
 
-@given(
-    st.lists(st.sampled_from(["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1", "::2"]), min_size=1, unique=True)
-)
+@given(st.lists(st.sampled_from(["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1", "::2"]), min_size=1, unique=True))
 def test_turns_keep_the_resolver_s_order_of_families(hosts: list[str]) -> None:
     """Which family goes first is its word (RFC 6724); within a family each address leads in its turn."""
     found = [address(host, 1) for host in hosts]
@@ -497,17 +495,14 @@ async def test_a_peer_without_tls(trusting: ssl.SSLContext, answer: bytes, detai
 
     class Plain(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(answer)
-            transport.close()
+            plain = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+            plain.write(answer)
+            plain.close()
 
-    server = await asyncio.get_running_loop().create_server(Plain, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with leaving_nothing():
+    async with leaving_nothing(), listening(protocol=Plain) as port:
         error = await failure(dialer(port=port, tls=trusting).dial(Ear))
         assert isinstance(error, TlsFailure)
         assert error.detail == detail
-    server.close()
 
 
 @on_both_loops
@@ -517,7 +512,7 @@ async def test_a_peer_that_refuses_the_handshake(trusting: ssl.SSLContext) -> No
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     old = ssl.create_default_context()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    with refusing(context) as port:
+    async with refusing(context) as port:
         error = await failure(dialer(port=port, tls=old, server_name="a.example").dial(Ear))
     assert isinstance(error, TlsFailure)
     assert error.detail == "no TLS version in common"
@@ -557,9 +552,7 @@ async def test_cancelled_while_it_connects(blackhole: int, addresses: list[str])
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]])
 @pytest.mark.parametrize("encrypted", [False, True])
 @on_both_loops
-async def test_cancelled_at_any_turn(
-    trusting: ssl.SSLContext, addresses: list[str], *, encrypted: bool
-) -> None:
+async def test_cancelled_at_any_turn(trusting: ssl.SSLContext, addresses: list[str], *, encrypted: bool) -> None:
     """Wherever the loop stands, between two steps of the dial as well, no socket is left behind."""
     context = server_context("a.example") if encrypted else None
     async with leaving_nothing(), listening(context, host="0.0.0.0") as port:

@@ -18,9 +18,7 @@ def test_every_status_has_a_line_that_others_read(status: int) -> None:
     assert ResponseParser().parse(line + fields + b"\r\n", b"GET").status == status
     peer = h11.Connection(h11.CLIENT)
     peer.send(
-        h11.Request(
-            method="GET", target="/", headers=[("Host", "a"), ("Connection", "upgrade"), ("Upgrade", "x")]
-        )
+        h11.Request(method="GET", target="/", headers=[("Host", "a"), ("Connection", "upgrade"), ("Upgrade", "x")])
     )
     peer.receive_data(line + fields + b"\r\n")
     event = peer.next_event()

@@ -26,9 +26,7 @@ from sidecar.wire.message import CHUNKED, UNTIL_CLOSE
 
 T = TypeVar("T")
 
-anything = st.binary(max_size=30) | st.sampled_from(
-    [b"chunked", b"Chunked", b"gzip", b"3", b"03", b"3, 3", b""]
-)
+anything = st.binary(max_size=30) | st.sampled_from([b"chunked", b"Chunked", b"gzip", b"3", b"03", b"3, 3", b""])
 
 
 def attempt(function: Callable[..., T], *args: object, **kwargs: object) -> T | BadRequest:

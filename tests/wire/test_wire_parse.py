@@ -316,9 +316,7 @@ def test_a_body_under_upgrade(framing: bytes, protocol: bytes) -> None:
     assert refused(get(*fields, line=b"POST / HTTP/1.1")).status == 400
 
 
-@pytest.mark.parametrize(
-    "line", [b"CONNECT a.example:443 HTTP/1.1", b"CONNECT / HTTP/1.1", b"CONNECT * HTTP/1.0"]
-)
+@pytest.mark.parametrize("line", [b"CONNECT a.example:443 HTTP/1.1", b"CONNECT / HTTP/1.1", b"CONNECT * HTTP/1.0"])
 def test_connect(line: bytes) -> None:
     """Finding 4: no tunnels."""
     error = refused(get(line=line))

@@ -90,9 +90,7 @@ def test_an_encrypted_key_is_refused(tmp_path: Path, ca: str, client: tuple[str,
         context_for(ca=ca, cert=client[0], key=str(path))
 
 
-async def handshake(
-    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "a.example"
-) -> ssl.SSLObject | str:
+async def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "a.example") -> ssl.SSLObject | str:
     """What comes of it: the session, or why there is none."""
     async with listening(server) as port:
         return await connect(port, client, name)
@@ -124,7 +122,7 @@ async def test_a_client_certificate_is_presented(ca: str, client: tuple[str, str
     server.verify_mode = ssl.CERT_REQUIRED
     cert, key = client
     assert isinstance(await handshake(server, context_for(ca=ca, cert=cert, key=key)), ssl.SSLObject)
-    with refusing(server) as port:
+    async with refusing(server) as port:
         assert await connect(port, context_for(ca=ca)) == "the peer refused the handshake"
 
 
@@ -144,9 +142,7 @@ async def test_certificates_that_are_not_valid(ca: str) -> None:
 
 async def test_an_address_that_the_certificate_does_not_name(ca: str) -> None:
     """IP addresses are names like others."""
-    assert isinstance(
-        await handshake(server_context("127.0.0.1"), context_for(ca=ca), "127.0.0.1"), ssl.SSLObject
-    )
+    assert isinstance(await handshake(server_context("127.0.0.1"), context_for(ca=ca), "127.0.0.1"), ssl.SSLObject)
     told = await handshake(server_context("a.example"), context_for(ca=ca), "127.0.0.1")
     assert told == "certificate is not valid for 127.0.0.1"
 
@@ -155,7 +151,7 @@ async def test_no_version_in_common(ca: str) -> None:
     """A peer that is too old for `min_version`."""
     server = server_context("a.example")
     server.maximum_version = ssl.TLSVersion.TLSv1_2
-    with refusing(server) as port:
+    async with refusing(server) as port:
         assert await connect(port, context_for(ca=ca, min_version="1.3")) == "no TLS version in common"
 
 

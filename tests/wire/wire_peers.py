@@ -5,8 +5,8 @@ import datetime as dt
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import trustme
 
@@ -19,9 +19,7 @@ def server_context(
     *names: str, authority: trustme.CA = AUTHORITY, not_before: dt.datetime | None = None, days: int = 1
 ) -> ssl.SSLContext:
     """A server's context with a certificate for these names. `days`: from now until it expires."""
-    certificate = authority.issue_cert(
-        *names, not_before=not_before or NOW - 9 * DAY, not_after=NOW + days * DAY
-    )
+    certificate = authority.issue_cert(*names, not_before=not_before or NOW - 9 * DAY, not_after=NOW + days * DAY)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -34,10 +32,13 @@ class Ear(asyncio.Protocol):
 
 @asynccontextmanager
 async def listening(
-    context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    context: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    protocol: type[asyncio.Protocol] = Ear,
 ) -> AsyncIterator[int]:
     """A server that accepts, and with a context shakes hands; gives its port."""
-    server = await asyncio.get_running_loop().create_server(Ear, host, port, ssl=context)
+    server = await asyncio.get_running_loop().create_server(protocol, host, port, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -46,8 +47,8 @@ async def listening(
             server.close_clients()
 
 
-@contextmanager
-def refusing(context: ssl.SSLContext) -> Iterator[int]:
+@asynccontextmanager
+async def refusing(context: ssl.SSLContext) -> AsyncIterator[int]:
     """A server for one connection that says why it breaks off a handshake (the loops' own just hang up)."""
 
     def serve() -> None:
@@ -72,7 +73,7 @@ def refusing(context: ssl.SSLContext) -> Iterator[int]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(timeout=10)
+        await asyncio.to_thread(thread.join)
 
 
 def full_backlog() -> list[socket.socket]:

@@ -1,0 +1,148 @@
+"""What the caller is given: an upstream's answer passed on, a kept one, or our own. And what is kept for later.
+
+Functions of an exchange, one per command of the path. They write to the caller and note what will stand in the log.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from sidecar.policy import reasons
+from sidecar.policy.fallback import LastKnownGood
+from sidecar.policy.last_known_good import Stored, question
+from sidecar.proxy import heads, respond
+from sidecar.proxy.attempt import LiveAttempt
+from sidecar.proxy.path import Keep, Recall, Relay, Reply, Serve
+from sidecar.wire.encode import chunk, last_chunk
+
+if TYPE_CHECKING:
+    from sidecar.proxy.exchange import Exchange
+
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+_ASK_AGAIN: Final = frozenset(
+    {
+        reasons.BREAKER_OPEN,
+        reasons.NO_ENDPOINT,
+        reasons.BULKHEAD_FULL,
+        reasons.QUEUE_TIMEOUT,
+        reasons.RATE_LIMITED,
+        reasons.DRAINING,
+    }
+)
+
+
+def relay(exchange: "Exchange", command: Relay) -> bool:
+    """Passes an upstream's answer on. False: only its head so far, the rest follows as it comes."""
+    attempt = command.outcome
+    assert isinstance(attempt, LiveAttempt)
+    head = attempt.head
+    body = attempt.body
+    exchange.status = attempt.status
+    exchange.label = command.label
+    lines = heads.response_lines(head)
+    if command.rescued or attempt.reason != reasons.OK:
+        exchange.reason = command.rescued or attempt.reason
+        if command.rescued:
+            lines += respond.proxy_status(command.rescued)
+    if body is None:
+        _write(exchange, lines + _framing(exchange) if head.length < 0 else lines, b"")
+        exchange.stream(attempt)
+        return False
+    if head.length < 0:
+        framing, body = _framed(exchange, attempt, body)
+        lines += framing
+    _write(exchange, lines, body)
+    return True
+
+
+def _framing(exchange: "Exchange") -> bytes:
+    if exchange.head.http10:
+        exchange.close_after = True
+        return b""
+    exchange.chunked = True
+    return _CHUNKED
+
+
+def _framed(exchange: "Exchange", attempt: LiveAttempt, body: bytes) -> tuple[bytes, bytes]:
+    """An answer whose length nobody had said, now that all of it is here."""
+    if attempt.trailers and exchange.lines.trailers and not exchange.head.http10:
+        return _CHUNKED, chunk(body) + last_chunk(attempt.trailers)
+    return b"Content-Length: %d\r\n" % len(body), body
+
+
+def serve(exchange: "Exchange", command: Serve) -> None:
+    """Answers with what was kept."""
+    stored = command.stored
+    _note(exchange, "last_known_good", stored.status, command.reason)
+    age = exchange.gateway.wall() - stored.stored_at
+    _write(exchange, respond.stored_lines(stored, command.reason, age, exchange.received), stored.body)
+
+
+def reply(exchange: "Exchange", command: Reply) -> None:
+    """Answers ourselves."""
+    _note(exchange, command.label, command.status, command.reason)
+    if command.reason == reasons.REQUEST_TIMEOUT:
+        exchange.close_after = True  # RFC 9110 section 15.5.9
+    retry_after = command.retry_after
+    if not retry_after and command.reason in _ASK_AGAIN and command.label != "static":
+        retry_after = 1.0  # whoever asks again at once would only be refused again
+    name = "-" if exchange.route is None else exchange.route.name
+    lines, body = respond.reply_lines(
+        command.reason, command.status, command.answer, name, exchange.request_id, retry_after
+    )
+    _write(exchange, lines, b"" if exchange.method == b"HEAD" else body)
+
+
+def _note(exchange: "Exchange", label: str, status: int, reason: str) -> None:
+    exchange.label = label
+    exchange.status = status
+    exchange.reason = reason
+
+
+def _write(exchange: "Exchange", lines: bytes, body: bytes) -> None:
+    """Adds the lines that every answer carries, and the end of the head."""
+    last = b""
+    if not exchange.connection.keeps_alive or exchange.close_after:
+        exchange.close_after = True
+        last = b"Connection: close\r\n"
+    elif exchange.head.http10:
+        last = b"Connection: keep-alive\r\n"
+    if exchange.attempts:
+        data = b"%bX-Request-Id: %b\r\nX-Sidecar-Attempts: %d\r\n%b\r\n%b" % (
+            lines,
+            exchange.request_id,
+            exchange.attempts,
+            last,
+            body,
+        )
+    else:
+        data = b"%bX-Request-Id: %b\r\n%b\r\n%b" % (lines, exchange.request_id, last, body)
+    exchange.bytes_out += len(data)
+    exchange.connection.write(data)
+
+
+def recall(exchange: "Exchange", command: Recall) -> Stored | None:
+    """Looks for a last known good answer that is young enough."""
+    asked = _question(exchange, command.rung)
+    gateway = exchange.gateway
+    stored = None if asked is None else gateway.store.get(asked)
+    if stored is None or gateway.wall() - stored.stored_at > command.rung.max_age:
+        return None
+    return stored
+
+
+def keep(exchange: "Exchange", command: Keep) -> None:
+    """Remembers an answer as the last known good one, if it may be."""
+    attempt = command.outcome
+    assert isinstance(attempt, LiveAttempt)
+    asked = _question(exchange, command.rung)
+    if attempt.body is not None and asked is not None:
+        assert exchange.route is not None
+        exchange.gateway.keep(exchange.route, command.rung, exchange.head, asked, attempt)
+
+
+def _question(exchange: "Exchange", rung: LastKnownGood) -> bytes | None:
+    head = exchange.head
+    if head.length:
+        return None  # what its body asks is not in the key
+    assert exchange.route is not None
+    name = exchange.route.name
+    return question(name, head.method, head.host, head.path, head.query, head.headers, rung.identity)

@@ -1,0 +1,166 @@
+"""`sidecar explain`: the route, the policies, the clock."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.cli import main
+
+Output = pytest.CaptureFixture[str]
+File = Callable[[str], str]
+
+TEXT = """\
+caller: {timeout: 30s, reserve: 5s}
+upstreams:
+  u: {endpoints: ["http://127.0.0.1:9000"], retries_beyond: 0}
+  spare: {endpoints: ["http://127.0.0.1:9001"]}
+routes:
+  - name: toggles
+    match: {path: /toggles}
+    upstream: u
+    timeout: {attempt: 4s, total: 10s}
+    retry: {attempts: 2}
+    fallback:
+      - last_known_good: {identity: [Authorization]}
+      - {static: {json: {}}, on: [open]}
+      - upstream: spare
+    unavailable: {json: {error_code: DOWN}}
+  - name: tenant
+    match: {prefix: /, host: tenant.example, headers: {X-Tenant: a}}
+    upstream: u
+    rewrite: {prefix: /t/}
+    critical: true
+    bulkhead: {in_flight: 3}
+    expect: {status: [200], json_equals: {/code: 0}, json_present: [/data]}
+  - name: writes
+    match: {prefix: /orders, methods: [POST]}
+    upstream: u
+    retry: {attempts: 3, on: [connect_failure, 503]}
+    breaker: {enabled: false}
+    fallback: [{upstream: spare}, {static: {status: 202, json: {queued: true}}}]
+"""
+
+
+@pytest.fixture
+def explain(tmp_path: Path, capsys: Output) -> Callable[..., str]:
+    """`explain(METHOD, URL, ...)`: what is printed; the exit code must be 0."""
+    file = tmp_path / "c.yaml"
+    file.write_text(TEXT)
+
+    def run(*arguments: str) -> str:
+        assert main(["explain", str(file), *arguments]) == 0
+        return capsys.readouterr().out.replace(str(tmp_path), "")
+
+    return run
+
+
+def test_the_route_its_policies_and_the_timeline(explain: Callable[..., str]) -> None:
+    """A page by hand: defaults are marked, times add up, the last line is what the caller gets."""
+    assert (
+        explain("GET", "/toggles?user=1")
+        == """\
+GET /toggles: route toggles (/c.yaml:6)
+
+  match        path /toggles
+  upstream     u: http://127.0.0.1:9000, connect_timeout 1s (default)
+  rewrite      none (default)
+  critical     no (default)
+  timeout      attempt 4s, total 10s, idle 1m (default)
+  retry        attempts 2, on connect_failure reset timeout 408 429 502 503 504 (default), methods GET HEAD OPTIONS \
+(default), backoff base 25ms (default) max 250ms (default) factor 2 (default), budget ratio 20% (default)
+  breaker      consecutive_failures 5 (default), failure_ratio 50% (default), minimum_requests 20 (default), \
+window 30s (default), open_for 5s (default), open_for_max 1m (default), probes 1 (default), \
+successes_to_close 2 (default)
+  bulkhead     none (default)
+  expect       none: any answer that is not a failure will do (default)
+  fallback     1. last known good, max_age 1h (default), identity Authorization; 2. static 200 (default) {} (on open); \
+3. upstream spare
+  unavailable  503 (default) {"error_code": "DOWN"}
+
+Worst case: every attempt takes as long as it may:
+      0.000s  attempt 1 of 2 at u
+      4.000s  attempt 1 times out
+      4.025s  attempt 2 of 2 at u, after a backoff of up to 25ms
+      8.025s  attempt 2 times out
+      8.025s  the caller gets the last known good, max_age 1h (default), identity Authorization; if there is none:
+      8.025s  static 200 (default) {} (on open): not for timeouts
+      8.025s  upstream spare: one attempt of up to 1.975s
+     10.000s  the caller gets 503 (default) {"error_code": "DOWN"}
+
+  The caller has 25s (timeout minus reserve): 15s to spare.
+"""
+    )
+
+
+def test_the_query_is_not_repeated(explain: Callable[..., str]) -> None:
+    """It may hold personal data, and no route looks at it."""
+    assert "+4477" not in explain("GET", "http://127.0.0.1:8080/toggles?phone=+4477")
+
+
+def test_host_and_headers_choose_the_route(explain: Callable[..., str]) -> None:
+    """From the URL, or from -H as the application would send them."""
+    for arguments in (
+        ("GET", "http://tenant.example:8080/x", "-H", "x-tenant: a"),
+        ("get", "/x", "-H", "Host: TENANT.example", "-H", "X-Tenant:a"),
+    ):
+        text = explain(*arguments)
+        assert "route tenant (/c.yaml:16)" in text
+        assert "match        prefix /, host tenant.example, headers X-Tenant\n" in text
+        assert "rewrite      path /t/, host upstream (default)\n" in text
+        assert "critical     yes: fails closed\n" in text
+        assert "bulkhead     in_flight 3, queue 0 (default)\n" in text
+        assert "expect       status 200, /code is 0, /data is there, max_body 1MiB (default)\n" in text
+        assert "     15.000s  the caller gets 503 with the sidecar's own document\n" in text
+
+
+def test_what_an_unsafe_method_cannot_do(explain: Callable[..., str]) -> None:
+    """A POST is repeated only when it could not connect, and does not fail over once bytes were sent."""
+    text = explain("POST", "/orders/7")
+    assert (
+        text.partition("Worst case")[2]
+        == """\
+: every attempt takes as long as it may:
+      0.000s  attempt 1 of 3 at u
+      1.000s  attempt 1 cannot connect
+      1.025s  attempt 2 of 3 at u, after a backoff of up to 25ms
+      2.025s  attempt 2 cannot connect
+      2.075s  attempt 3 of 3 at u, after a backoff of up to 50ms
+     15.000s  attempt 3 is cut off by timeout.total
+     15.000s  upstream spare: no time is left for it
+     15.000s  the caller gets static 202 {"queued": true}
+
+  The caller has 25s (timeout minus reserve): 10s to spare.
+"""
+    )
+    assert "breaker      off\n" in text
+
+
+def test_no_route(tmp_path: Path, capsys: Output) -> None:
+    """Exit code 1, what the caller gets, and what there is."""
+    file = tmp_path / "c.yaml"
+    file.write_text(TEXT)
+    assert main(["explain", str(file), "GET", "/orders"]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("GET /orders matches no route: the caller gets 404 no_route.\n")
+    assert "  writes   prefix /orders, methods POST\n" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["GET", "toggles"], ["GET", "/tögg"], ["G T", "/x"], ["GET", "/", "-H", "no colon"], ["GET", "http://[::1/x"]],
+)
+def test_what_is_no_request_is_one_line_and_exit_2(arguments: list[str], minimal_file: File, capsys: Output) -> None:
+    """A relative path, another alphabet, a broken header or URL."""
+    assert main(["explain", minimal_file(""), *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+
+
+def test_an_invalid_file_is_told_as_check_does(minimal_file: File, capsys: Output) -> None:
+    """On standard error, with exit code 2."""
+    assert main(["explain", minimal_file("    timeout: {totl: 1s}\n"), "GET", "/r"]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "unknown key; did you mean 'total'?" in output.err
