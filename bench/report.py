@@ -37,7 +37,7 @@ def _cpu(figures: Figures, lineup: Sequence[Proxy]) -> Table:
         for proxy in lineup
     ]
     return Table(
-        "CPU of the proxy per request, µs: median [least, greatest], × Envoy's",
+        "CPU of the proxy per request, µs: median [least, greatest], × Envoy's",  # noqa: RUF001 - a times sign
         header,
         rows,
     )
@@ -47,7 +47,7 @@ def _with_ratio(figures: Figures, proxy: Proxy, figure: str) -> str:
     if not figures.samples(proxy.name, figure):
         return _absent(figures, proxy.name)
     cell, ratio = _cell(figures, proxy.name, figure), figures.ratio(figure, proxy.name, ENVOY.name)
-    return cell if ratio is None else f"{cell} ×{number(ratio)}"
+    return cell if ratio is None else f"{cell} ×{number(ratio)}"  # noqa: RUF001 - the sign of the tables
 
 
 def _latency(figures: Figures, lineup: Sequence[Proxy]) -> Table:

@@ -33,7 +33,7 @@ def as_markdown(table: Table) -> str:
 def number(value: float | None) -> str:
     """Three significant digits or so, thousands apart; a dash for what was not measured."""
     if value is None:
-        return "–"
+        return "–"  # noqa: RUF001 - the dash of typeset tables
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"
 

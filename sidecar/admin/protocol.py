@@ -35,7 +35,7 @@ class Protocol(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002 - quotes what was received
     ) -> web.StreamResponse:
         """The answer to what could not be parsed, or to what failed outside of every handler."""
         if request.writer.output_size > 0:

@@ -16,6 +16,8 @@ INTERVAL: Final = 10.0
 """Seconds between summaries."""
 
 _log = logging.getLogger("sidecar")
+_NO_FAILURES: Final = frozenset({"ok", "client_gone"})
+"""Results of attempts that say nothing against the upstream."""
 
 _Counts = dict[tuple[str, str, str], int]
 """By kind of count (refused, would_refuse, fail_closed, failure), route and reason."""
@@ -112,7 +114,7 @@ def _read(route: RouteMetrics) -> Iterator[tuple[tuple[str, str, str], int]]:
         yield ("fail_closed", route.name, "requests"), failed_closed
     for times in route.upstreams.values():
         for result, count in times.results.by(0).items():
-            if result != "ok":
+            if result not in _NO_FAILURES:
                 yield ("failure", route.name, f"{times.name} {result}"), count
 
 

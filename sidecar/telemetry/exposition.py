@@ -27,7 +27,7 @@ class Family(NamedTuple):
     labels: tuple[str, ...]
     help: str
 
-    def head(self, openmetrics: bool) -> bytes:
+    def head(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats are the two values
         """The HELP and TYPE lines. OpenMetrics names a counter's family without `_total` (section 5.1.1)."""
         name, words = self.name, self.help.translate(_HELP_ESCAPES)
         if openmetrics:

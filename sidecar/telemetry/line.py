@@ -78,7 +78,7 @@ def _plain(word: str) -> bytes:
 _PRINTABLE: Final = bytes(range(0x21, 0x7F))
 
 
-def _same(harmless: bytes, no_query: bool) -> bytes:
+def _same(harmless: bytes, no_query: bool) -> bytes:  # noqa: FBT001 - bound below
     doubtful = b'"\\?' if no_query else b'"\\'
     return bytes(byte if byte in harmless and byte not in doubtful else ord("_") for byte in range(256))
 

@@ -23,7 +23,7 @@ class ProcessMetrics:
         build.info({"version": __version__, "python": platform.python_version()})
         ProcessCollector(registry=self._registry)
 
-    def render(self, openmetrics: bool) -> bytes:
+    def render(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats
         """All its families as text. In OpenMetrics it ends with `# EOF`, so it comes last."""
         if not openmetrics:
             return generate_latest(self._registry)

@@ -17,7 +17,7 @@ STDERR: Final = 2
 
 def install(
     *,
-    format: Literal["json", "text"] = "json",
+    format: Literal["json", "text"] = "json",  # noqa: A002 - the YAML key
     level: int = logging.INFO,
     target: str | int = STDERR,
 ) -> "SinkHandler":
@@ -44,7 +44,7 @@ class SinkHandler(logging.Handler):
         """See `logging.Handler`."""
         try:
             line = self.format(record)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logging's contract: a record that cannot be formatted harms nobody
             self.handleError(record)
             return
         self._sink.write(line.encode("utf-8", "backslashreplace") + b"\n")

@@ -77,11 +77,11 @@ class Prometheus:
         """A configuration was taken, the one at start included, or was rejected."""
         self._reloads["ok" if ok else "rejected",] += 1
 
-    def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:
+    def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format
         """Adds a gauge whose series are read at every scrape. The same name again takes its place."""
         self._read[name] = (Family(name, "gauge", labels, help), read)
 
-    def counter(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:
+    def counter(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the same
         """The same for a count that somebody else keeps. `name` ends in `_total`."""
         self._read[name] = (Family(name, "counter", labels, help), read)
 
@@ -107,11 +107,11 @@ class Prometheus:
     def load(self) -> None:
         """Imports prometheus_client (tens of ms): call it in a thread before the first scrape."""
         if self._process is None:
-            from sidecar.telemetry.process import ProcessMetrics
+            from sidecar.telemetry.process import ProcessMetrics  # noqa: PLC0415 - see above
 
             self._process = ProcessMetrics()
 
-    def render(self, openmetrics: bool) -> bytes:
+    def render(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats
         """The whole scrape: OpenMetrics 1.0, or Prometheus text 0.0.4."""
         self.load()
         assert self._process is not None
@@ -123,7 +123,7 @@ class Prometheus:
         return b"".join(parts)
 
     @staticmethod
-    def content_type(openmetrics: bool) -> str:
+    def content_type(openmetrics: bool) -> str:  # noqa: FBT001 - the two formats
         """The media type of `render`'s answer."""
         return OPENMETRICS_TYPE if openmetrics else TEXT_TYPE
 

@@ -62,7 +62,7 @@ class Server:
     """Has the loop call something when others have had their turn."""
     connections: set["ServerConnection"] = field(default_factory=set)
     leaving: set["ServerConnection"] = field(default_factory=set)
-    """Those of `connections` that got their last answer. Turned away, a crowd must not keep others out while it leaves."""
+    """Those of `connections` that got their last answer: a crowd that was turned away must not keep others out."""
     known: KnownRequests = field(default_factory=KnownRequests)
     _parser: RequestParser | None = None
 
@@ -107,7 +107,6 @@ class ServerConnection(asyncio.Protocol):
     )
 
     def __init__(self, server: Server) -> None:
-        # For the connection's life.
         self._server = server
         self._known = server.known
         self._responder = server.responder
@@ -119,7 +118,6 @@ class ServerConnection(asyncio.Protocol):
         self._since = 0.0
         self._unsent = 0
         self._waits_for = _IDLE
-        # For one request.
         self._sink: RequestSink | None = None
         self._persistent = True
         self._expects_continue = False
@@ -175,7 +173,6 @@ class ServerConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the connection in a way that no caller can take for a complete response."""
-        self._sink = None
         self._end()
         cut(self._transport)
 
@@ -302,7 +299,7 @@ class ServerConnection(asyncio.Protocol):
         self._regulate()
 
     def _take(self, alone: bytes = b"") -> bool:
-        """Begins the next request, if its head is whole. `alone`: the head, if nothing else is here, as mostly."""
+        """Begins the next request, if its head is whole. `alone`: that head, where nothing else is here."""
         reader = self._reader
         try:
             head = reader.read(alone) if alone else reader.head()
@@ -390,13 +387,14 @@ class ServerConnection(asyncio.Protocol):
         self._transport.close()
 
     def _leave(self) -> None:
-        sink, self._sink = self._sink, None
+        sink = self._sink
         self._end()
         if sink is not None:
             sink.caller_gone()
 
     def _end(self) -> None:
-        """Nothing that comes from now on is a request."""
+        """Nothing that comes from now on is a request, and nobody hears of it."""
+        self._sink = None
         self._waits_for = _OVER
         self._since = self._server.clock()
         self._reader.clear()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
+
 from sidecar.admin.front import LONGEST, Running, start
 from sidecar.admin.views import Views
 
@@ -18,7 +19,7 @@ def views() -> Views:
         metrics=lambda openmetrics: b"open" if openmetrics else b"text",
         metrics_type=lambda openmetrics: "application/openmetrics-text" if openmetrics else "text/plain",
         status=lambda: {"status": "fine"},
-        config=lambda: {},
+        config=dict,
     )
 
 

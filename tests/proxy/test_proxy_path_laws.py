@@ -71,6 +71,9 @@ class Running:
 class RequestPaths(RuleBasedStateMachine):
     """One route with everything on: breaker, budget, bulkhead, three endpoints, a replica, last known good."""
 
+    consecutive_failures = 3
+    failure_ratio = 0.6
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = HandClock(0.0)
@@ -83,7 +86,8 @@ class RequestPaths(RuleBasedStateMachine):
         self.replica = an_upstream(self.clock, [self.spare], name="replica")
         self.breaker = a_breaker(
             self.clock,
-            failure_ratio=0.6,
+            consecutive_failures=self.consecutive_failures,
+            failure_ratio=self.failure_ratio,
             minimum_requests=5,
             probes=PROBES,
             successes_to_close=2,
@@ -325,5 +329,14 @@ class RequestPaths(RuleBasedStateMachine):
             permit.settle(THROTTLED, 0.0)
 
 
+class PathsWithoutBreaker(RequestPaths):
+    """The same, with nothing but the budget between an outage and its retries."""
+
+    consecutive_failures = 0
+    failure_ratio = 0.0
+
+
 TestRequestPaths = RequestPaths.TestCase
 TestRequestPaths.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestPathsWithoutBreaker = PathsWithoutBreaker.TestCase
+TestPathsWithoutBreaker.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
