@@ -52,9 +52,7 @@ class ChunkedDecoder:
         "trailers",
     )
 
-    def __init__(
-        self, *, max_overhead: int = 16384, max_trailer_bytes: int = 8192, max_trailers: int = 100
-    ) -> None:
+    def __init__(self, *, max_overhead: int = 16384, max_trailer_bytes: int = 8192, max_trailers: int = 100) -> None:
         self._state = _SIZE
         self._left = 0
         self._line = bytearray()
@@ -112,7 +110,7 @@ class ChunkedDecoder:
 
     def _read_data(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         stop = position + self._left
-        piece = data if position == 0 and stop >= len(data) else data[position:stop]
+        piece = data[position:stop]  # no copy, where it is all of it
         pieces.append(piece)
         self._left -= len(piece)
         if not self._left:

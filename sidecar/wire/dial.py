@@ -1,7 +1,6 @@
 """New connections to one address: name resolution, TCP and TLS within one timeout."""
 
 import asyncio
-import contextlib
 import os
 import socket
 import ssl
@@ -141,7 +140,7 @@ class Dialer:
     async def dial(self, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """A new connection, ready for the first byte, its protocol made by `factory`.
 
-        Cancelled, it leaves no socket behind.
+        Cancelled, it leaves no socket behind (after its handshake, for no longer than the peer's farewell takes).
 
         Raises:
             DnsFailure: the name does not resolve.
@@ -182,7 +181,11 @@ class Dialer:
         return await start_connection(addresses, happy_eyeballs_delay=stagger, interleave=1)
 
     async def _establish(self, protocol: P, sock: socket.socket) -> tuple[asyncio.Transport, P]:
-        """Gives the socket to the loop, which from then on is the one to close it."""
+        """Gives the socket to the loop, which from then on is the one to close it, whatever happens.
+
+        A handshake that is cancelled in its last moment ends with a farewell, during which the loop still reads: to
+        close the socket under it would give its number to another connection.
+        """
         loop = asyncio.get_running_loop()
         if self._tls is None:
             return await loop.create_connection(lambda: protocol, sock=sock)
@@ -195,12 +198,6 @@ class Dialer:
                 ssl_handshake_timeout=2 * self._connect_timeout,  # ours comes first
                 ssl_shutdown_timeout=_FAREWELL,
             )
-        except asyncio.CancelledError:
-            # asyncio forgets a connection that is cancelled before its handshake began: the end of the stream
-            # reminds it. Closing the socket would leave its number to the next one, while the loop still uses it.
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            raise
         except TimeoutError:
             raise
         except ssl.SSLError as error:

@@ -172,9 +172,7 @@ def _check_line(method: bytes, version: bytes) -> None:
 
 def _refusal(head: bytes, judge: _Judge, version: bytes) -> BadRequest:
     """Of a head that httptools refused: a coding that is not served has a status of its own."""
-    if len(judge.headers) + 2 == head.count(
-        b"\n"
-    ):  # it read all lines, so it is their meaning that it refused
+    if len(judge.headers) + 2 == head.count(b"\n"):  # it read all lines, so it is their meaning that it refused
         try:
             _length(judge.fields, http10=version == b"HTTP/1.0")
         except BadRequest as error:
@@ -183,9 +181,7 @@ def _refusal(head: bytes, judge: _Judge, version: bytes) -> BadRequest:
 
 
 def _length(fields: dict[bytes, bytes], *, http10: bool) -> int:
-    return framing.request_length(
-        fields.get(b"transfer-encoding"), fields.get(b"content-length"), http10=http10
-    )
+    return framing.request_length(fields.get(b"transfer-encoding"), fields.get(b"content-length"), http10=http10)
 
 
 def _frame_request(request: RequestHead, fields: dict[bytes, bytes], version: bytes) -> None:
@@ -307,8 +303,6 @@ def _frame_response(response: ResponseHead, method: bytes, fields: dict[bytes, b
     if written is not None and written[:1] == b"0":
         _write_plainly(response.headers)
     if status in _LENGTHLESS:
-        response.headers = [
-            h for h in response.headers if h[0] not in (b"content-length", b"transfer-encoding")
-        ]
+        response.headers = [h for h in response.headers if h[0] not in (b"content-length", b"transfer-encoding")]
         if status == _SWITCHING_PROTOCOLS and not (options.upgrade and response.get(b"upgrade")):
             raise MalformedResponse("a 101 that says not to what")  # RFC 9110 section 7.8

@@ -38,8 +38,11 @@ class RequestReader:
 
     def is_head(self, data: bytes) -> bool:
         """Whether `data` is one whole head and nothing else."""
-        end = data.find(_END) + len(_END)
-        return end == len(data) <= self._header_bytes and not data.startswith(_EMPTY_LINES)
+        return (
+            data.find(_END) == len(data) - len(_END) >= 0
+            and len(data) <= self._header_bytes
+            and not data.startswith(_EMPTY_LINES)
+        )
 
     def head(self) -> RequestHead | None:
         """The next head of what waits, if it is whole. Its body is expected then.

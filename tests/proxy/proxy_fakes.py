@@ -34,6 +34,7 @@ UNAVAILABLE = Answer(503, ((b"Content-Type", b"application/json"),), b'{"error_c
 
 GET = b"GET /a?q=1 HTTP/1.1\r\nHost: app\r\n\r\n"
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"
 
 
 class HandClock:
@@ -173,6 +174,9 @@ class Caller:
         self.continued = False
         self.ends: list[str] = []
         """finished, closed or aborted: once per exchange."""
+        self.full_from = float("inf")
+        """Bytes after which it tells `exchange` that it is full, while they are being written."""
+        self.exchange: Exchange | None = None
 
     def send_continue(self) -> None:
         """Asks for the body."""
@@ -181,6 +185,9 @@ class Caller:
     def write(self, data: bytes) -> None:
         """Takes bytes of the answer."""
         self.written += data
+        if len(self.written) >= self.full_from and self.exchange is not None:
+            self.full_from = float("inf")
+            self.exchange.caller_full()
 
     def pause(self) -> None:
         """Reads no more."""
@@ -273,6 +280,10 @@ class Line:
         self.pool.idle.append(self)
         sink.response_whole(head, body)
 
+    def interim(self, data: bytes) -> None:
+        """A 1xx."""
+        self.sink.response_interim(parsed(data)[0])
+
     def begin(self, data: bytes, method: bytes = b"GET") -> None:
         """A response's head, and what of its body is in `data`."""
         head, body = parsed(data, method)
@@ -358,6 +369,19 @@ def a_target(name: str = "http://one", **changed: Any) -> tuple[Target, Lines]:
     return Target(**(settings | changed)), lines
 
 
+@dataclass
+class Handle:
+    """What `call_later` returns."""
+
+    later: list[Any]
+    entry: Any
+
+    def cancel(self) -> None:
+        """It will not be called."""
+        if self.entry in self.later:
+            self.later.remove(self.entry)
+
+
 class World:
     """A gateway in virtual time: one route `/`, one endpoint (`lines`), a second upstream to fall back on (`spare`)."""
 
@@ -390,14 +414,7 @@ class World:
     def _call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         entry = (self.clock.now + delay, call)
         self._later.append(entry)
-        later = self._later
-
-        class Handle:
-            def cancel(self) -> None:
-                if entry in later:
-                    later.remove(entry)
-
-        return cast("asyncio.TimerHandle", Handle())
+        return cast("asyncio.TimerHandle", Handle(self._later, entry))
 
     def write(self, *line: Any) -> None:
         """Takes a line of the access log."""
@@ -414,9 +431,9 @@ class World:
         self.wall.now += seconds
         self.clock.now = until
 
-    def ask(self, data: bytes = GET) -> tuple[Exchange, Caller]:
+    def ask(self, data: bytes = GET, caller: Caller | None = None) -> tuple[Exchange, Caller]:
         """A caller sends a request; its body, if all of it is in `data`, comes with it."""
-        caller = Caller()
+        caller = caller or Caller()
         exchange = self.gateway.accept(cast("ServerConnection", caller), request_head(data))
         body = data.partition(b"\r\n\r\n")[2]
         if body:

@@ -50,7 +50,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def __call__(self) -> float:  # noqa: D102 - a Clock
+    def __call__(self) -> float:
         return self.now
 
 
@@ -68,7 +68,7 @@ class Resolver:
         self.answers = list(answers)
         self.asked = 0
 
-    async def __call__(self, host: str, port: int) -> list[Address]:  # noqa: D102 - a Resolve
+    async def __call__(self, host: str, port: int) -> list[Address]:
         answer = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
         if isinstance(answer, Exception):

@@ -92,6 +92,25 @@ def test_connection_is_a_list_without_order(options: list[bytes]) -> None:
     assert told.tokens == low - {b"close", b"keep-alive", b""}
 
 
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [
+        (b"gzip", 501),
+        (b"gzip, chunked", 501),
+        (b"identity", 501),
+        (b"chunked, gzip", 400),
+        (b"chunked, chunked", 400),
+        (b"chunked;q=1", 400),
+        (b"", 400),
+    ],
+)
+def test_codings_that_are_unknown_and_codings_that_are_wrong(coding: bytes, status: int) -> None:
+    """Unknown ones are 501; where the end cannot be told, or nothing is named, 400 (RFC 9112 sections 6.1, 6.3)."""
+    refusal = attempt(request_length, coding, None, http10=False)
+    assert isinstance(refusal, BadRequest)
+    assert refusal.status == status
+
+
 @given(st.none() | anything, st.none() | anything, st.booleans())
 def test_a_request_has_one_length_or_is_refused(
     coding: bytes | None,

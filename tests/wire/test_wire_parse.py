@@ -456,6 +456,7 @@ def test_versions(line: bytes, status: int) -> None:
         (b"GET /\xff HTTP/1.1", 400),
         (b"GET /a\r\nX: HTTP/1.1", 400),  # httptools reads a request of HTTP/0.9 and a field
         (b"GET /a\nX: HTTP/1.1", 400),
+        (b"GET http://a/\nX: HTTP/1.1", 400),
         (b"GET /a\rX: HTTP/1.1", 400),
         (b"FOO / HTTP/1.1", 501),
         (b"LIST / HTTP/1.1", 501),
@@ -723,6 +724,7 @@ REQUESTS = [
     get(b"Proxy-Connection: close"),
     get(b"Content-Length: 5", line=b"POST /x HTTP/1.1"),
     get(b"Content-Length: 0", line=b"POST /x HTTP/1.1"),
+    get(b"Content-Length: 100000", line=b"POST /x HTTP/1.1"),
     get(b"Transfer-Encoding: chunked", line=b"POST /x HTTP/1.1"),
     get(b"Connection: Upgrade", b"Upgrade: websocket"),
     get(b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 3"),

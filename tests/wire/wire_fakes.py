@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - what a fake does, its protocol says
 """What tests of connections share: a transport whose peer reads as told, a clock set by hand, sinks that remember."""
 
 import asyncio
@@ -44,8 +43,8 @@ class FakeSocket:
 class FakeTransport(asyncio.Transport):
     """Takes what is written, and keeps the contract of asyncio's transports as strictly as uvloop does.
 
-    `window`: bytes the peer takes before it stops reading; None: all. `read(count)`: it takes more. The end is told when
-    the test says so (`lose`), as the loop tells it later, not within the call that caused it.
+    `window`: bytes the peer takes before it stops reading; None: all. `read(count)`: it takes more. The end is told
+    when the test says so (`lose`), as the loop tells it later, not within the call that caused it.
     """
 
     def __init__(self, protocol: asyncio.Protocol, window: int | None = None) -> None:
