@@ -131,13 +131,13 @@ class Service:
         self._hurry = True
 
     async def stop(self) -> None:
-        """Closes everything. Requests still under way are cut off."""
+        """Closes everything. Requests still under way are refused, or cut off if their answer has begun."""
         for tick in self._ticks:
             tick.cancel()
         for listener in self._listeners:
             listener.close()
         for connection in list(self._server.connections):
-            connection.abort()
+            connection.drop()
         for pools in self._built.pools.values():
             for pool in pools:
                 pool.close()

@@ -309,12 +309,13 @@ class Exchange:
             self.resume(sent=True)
 
     def request_failed(self, error: BadRequest) -> None:
-        """The body is broken or too large."""
+        """The body is broken or too large, or the process ends."""
         if self.bytes_out:
             self._break_off(error.reason)
             return
         self._abandon(error.reason)
-        self._note("bad_request", error.status, error.reason)
+        label = "refused" if reasons.REASONS[error.reason].kinds else "bad_request"
+        self._note(label, error.status, error.reason)
         self._write(respond.rejection(error, self.request_id, self.attempts))
         self._conclude()
         self.connection.finish(self.clock(), close=True)

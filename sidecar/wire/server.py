@@ -42,10 +42,6 @@ TURN: Final = 32
 _IDLE, _HEAD, _ANSWER, _DISCARD, _BLOCKED, _OVER = range(6)
 
 
-def _soon(call: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_soon(call)
-
-
 @dataclass(slots=True, kw_only=True)
 class Server:
     """What the connections of a listener share. Sizes in bytes, times in seconds."""
@@ -58,7 +54,7 @@ class Server:
     max_connections: int = 1000
     header_timeout: float = 10.0
     idle_timeout: float = 75.0
-    soon: Callable[[Callable[[], None]], None] = _soon
+    soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call)
     """Has the loop call something when others have had their turn."""
     connections: set["ServerConnection"] = field(default_factory=set)
     leaving: set["ServerConnection"] = field(default_factory=set)
@@ -176,6 +172,11 @@ class ServerConnection(asyncio.Protocol):
         self._end()
         cut(self._transport)
 
+    def drop(self) -> None:
+        """The process ends: a request under way is refused, or cut off if its answer has begun."""
+        if self._sink is not None:
+            self._sink.request_failed(BadRequest(503, "draining", "the sidecar is ending"))
+
     def close_if_idle(self) -> None:
         """For the end of a drain: closes what carries no request."""
         if self._waits_for in (_IDLE, _HEAD, _BLOCKED):
@@ -199,8 +200,7 @@ class ServerConnection(asyncio.Protocol):
         """Bytes from the caller."""
         if self._waits_for == _IDLE:
             # Nearly every request: one whole head without a body, whose field lines came before.
-            head = self._known.recognise(data)
-            if head is not None and not head.length:
+            if (head := self._known.recognise(data)) is not None and not head.length:
                 self._begin(head)
                 return
             if head is not None or self._reader.is_head(data):

@@ -12,7 +12,8 @@ class RequestSink(Protocol):
     """Who answers one request.
 
     Hears exactly one end of the request's body, `request_end` or `request_failed`, unless it finished before or the
-    caller left; and nothing after it finished, aborted, or heard `caller_gone`.
+    caller left; the latter at any time if the process ends; and nothing after it finished, aborted, or heard
+    `caller_gone`.
     """
 
     def request_body(self, data: bytes) -> None:
@@ -22,7 +23,7 @@ class RequestSink(Protocol):
         """The body is complete. Not told for requests without one."""
 
     def request_failed(self, error: BadRequest) -> None:
-        """The body is broken or too large; the connection will close after the answer."""
+        """The body is broken or too large, or the process ends; the connection will close after the answer."""
 
     def caller_gone(self) -> None:
         """The caller closed its connection. Nothing can be written any more."""

@@ -17,6 +17,8 @@ from typing import Protocol
 from sidecar.clock import Clock
 
 _PER_SECOND = 100
+_HAIR = 0.0001
+"""Seconds by which the loop is asked to call too late: rounded, the very time of a slot can lie before it."""
 _EMPTY = 1024
 """Slots with nothing in them that may lie about. Each is some 350 bytes, and a deadline can be hours ahead."""
 
@@ -96,7 +98,7 @@ class Timers:
             self._handle.cancel()
         self._armed = self._order[0]
         delay = self._armed / _PER_SECOND - self._clock()
-        self._handle = self._call_later(max(0.0, delay), self._strike)
+        self._handle = self._call_later(max(0.0, delay) + _HAIR, self._strike)
 
     def _strike(self) -> None:
         self._handle = None

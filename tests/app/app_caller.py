@@ -66,7 +66,9 @@ class Caller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
@@ -104,6 +106,10 @@ class Caller:
         """Bytes up to and with `ending`."""
         return self._until(ending)
 
+    def exactly(self, size: int) -> bytes:
+        """So many bytes."""
+        return self._exactly(size, b"")
+
     def at_end(self) -> bool:
         """Whether the sidecar has ended the connection in an orderly way, with no byte left to read."""
         return not self._here and not self.socket.recv(1)
@@ -126,27 +132,30 @@ class Caller:
 
     def _until(self, ending: bytes) -> bytes:
         while ending not in self._here:
-            self._more(self._here)
+            self._more()
         found, _, self._here = self._here.partition(ending)
         return found + ending
 
     def _exactly(self, size: int, before: bytes) -> bytes:
         pieces = [before]
         while size:
-            if not self._here:
-                self._more(b"".join(pieces))
+            try:
+                if not self._here:
+                    self._more()
+            except BrokenOff:
+                raise BrokenOff(b"".join(pieces)) from None
             pieces.append(self._here[:size])
             self._here = self._here[size:]
             size -= len(pieces[-1])
         return b"".join(pieces)
 
-    def _more(self, so_far: bytes) -> None:
+    def _more(self) -> None:
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:
             data = b""
         if not data:
-            raise BrokenOff(so_far)
+            raise BrokenOff(self._here)
         self._here += data
 
     def _until_end(self) -> bytes:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import trustme
+from app_caller import PATIENCE
 from app_world import ROUTES, SECRET, UPSTREAMS, World
-from fixtures.process import RunningSidecar, free_port
+from fixtures.process import RunningSidecar
 from fixtures.upstream import Upstream
 
 
@@ -31,14 +32,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         Upstream() as backup,
         Upstream(tls=_server_context(trusted)) as secure,
         socket.create_server(("127.0.0.1", 0)) as raw,
+        socket.socket() as dead,  # bound, never listening: connections are refused, and nobody else can take the port
     ):
+        dead.bind(("127.0.0.1", 0))
         raw.settimeout(PATIENCE)
         upstreams = UPSTREAMS.format(
             main=main.url,
             backup=backup.url,
             secure=secure.url,
             raw=f"http://127.0.0.1:{raw.getsockname()[1]}",
-            dead=f"http://127.0.0.1:{free_port()}",
+            dead=f"http://127.0.0.1:{dead.getsockname()[1]}",
             ca=ca,
             other_ca=other_ca,
             secret=secret,

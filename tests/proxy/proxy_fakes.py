@@ -412,7 +412,7 @@ class World:
         )
 
     def _call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        entry = (self.clock.now + delay, call)
+        entry = (self.clock.now + delay + 1e-6, call)  # loops are late, never early
         self._later.append(entry)
         return cast("asyncio.TimerHandle", Handle(self._later, entry))
 

@@ -1,0 +1,251 @@
+"""Laws of listeners, on real sockets and the loop that serves: what a caller sees of how a connection ends."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+from wire_fakes import Answerer, HandClock, Sink, at_once
+
+from sidecar.wire.listener import Listener
+from sidecar.wire.server import LINGER, Server
+
+GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., None]]:
+    """Runs a coroutine on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        yield runner.run
+
+
+class Place:
+    """A listener on loopback, and its callers."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.server = listener.server
+        self.clients: list[Client] = []
+
+    def client(self) -> "Client":
+        """One more caller."""
+        self.clients.append(Client(self.listener))
+        return self.clients[-1]
+
+
+@asynccontextmanager
+async def listening(answerer: Answerer, *, clock: HandClock | None = None) -> AsyncIterator[Place]:
+    """A place whose callers and connections have ended afterwards."""
+    server = Server(responder=answerer, clock=clock or HandClock())
+    place = Place(await Listener.bind(server, "127.0.0.1", 0))
+    try:
+        yield place
+    finally:
+        place.listener.close()
+        for connection in list(server.connections):
+            connection.abort()
+        for client in place.clients:
+            client.socket.close()
+        await until(lambda: not server.connections)
+        assert not server.leaving
+
+
+async def until(law: Callable[[], object]) -> None:
+    """Waits for what the loop still has to do."""
+    async with asyncio.timeout(10):
+        while not law():  # noqa: ASYNC110 - nobody tells what a law waits for
+            await asyncio.sleep(0.001)
+
+
+class Client:
+    """A caller with a plain socket."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.socket = socket.create_connection((listener.host, listener.port), timeout=10)
+        self.socket.setblocking(False)  # noqa: FBT003 - socket's own signature
+
+    async def send(self, data: bytes) -> None:
+        """All of it."""
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def read(self, count: int = 65536) -> bytes:
+        """What comes next; nothing at the end."""
+        async with asyncio.timeout(10):
+            return await asyncio.get_running_loop().sock_recv(self.socket, count)
+
+    async def read_all(self) -> bytes:
+        """Until the end."""
+        data = b""
+        while piece := await self.read():
+            data += piece
+        return data
+
+    def reset(self) -> None:
+        """Leaves without a word."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def test_a_port_is_bound_once(run: Callable[..., None]) -> None:
+    """The port is the real one, and a second listener on it says why not."""
+
+    async def law() -> None:
+        async with listening(Answerer()) as place:
+            assert place.listener.port
+            with pytest.raises(OSError, match="in use"):
+                await Listener.bind(place.server, "127.0.0.1", place.listener.port)
+
+    run(law())
+
+
+def test_small_answers_are_not_delayed(run: Callable[..., None]) -> None:
+    """TCP_NODELAY is set on what is accepted."""
+    options = []
+
+    def note(sink: Sink) -> None:
+        raw = sink.connection._transport.get_extra_info("socket")
+        options.append(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        sink.answer()
+
+    async def law() -> None:
+        async with listening(Answerer(accept=note)) as place:
+            client = place.client()
+            await client.send(GET)
+            assert (await client.read()).endswith(b"/a")
+
+    run(law())
+    assert options == [1]
+
+
+def test_closing_leaves_what_is_being_answered(run: Callable[..., None]) -> None:
+    """Idle connections end, new ones are refused, the others get their answers."""
+    answerer = Answerer()
+
+    async def law() -> None:
+        async with listening(answerer) as place:
+            idle, busy = place.client(), place.client()
+            await busy.send(GET)
+            await until(lambda: len(place.server.connections) == 2 and answerer.sinks)
+            place.listener.close()
+            assert await idle.read() == b""
+            with pytest.raises(ConnectionRefusedError):
+                place.client()
+            answerer.last.answer()
+            assert (await busy.read()).endswith(b"/a")
+
+    run(law())
+
+
+def test_stopping_to_accept_ends_no_connection(run: Callable[..., None]) -> None:
+    """What was there is served on."""
+    answerer = Answerer(accept=at_once)
+
+    async def law() -> None:
+        async with listening(answerer) as place:
+            client = place.client()
+            await until(lambda: place.server.connections)
+            place.listener.stop_accepting()
+            await client.send(GET)
+            assert (await client.read()).endswith(b"/a")
+
+    run(law())
+
+
+def test_a_refused_caller_can_read_why(run: Callable[..., None]) -> None:
+    """Though it goes on sending: a reset would take the answer from it. When it does not stop, it is cut off."""
+    clock = HandClock()
+    answerer = Answerer()
+
+    async def law() -> None:
+        async with listening(answerer, clock=clock) as place:
+            client = place.client()
+            await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n")
+            for _ in range(20):
+                await client.send(b"x" * 50_000)
+            assert (await client.read_all()).startswith(b"HTTP/1.1 413")
+            clock.now += LINGER
+            place.server.sweep(clock.now)
+            await until(lambda: not place.server.connections)
+
+    run(law())
+
+
+def test_a_broken_answer_is_a_reset(run: Callable[..., None]) -> None:
+    """What has no length can't be taken for whole: the caller gets an error, not an end."""
+    answerer = Answerer(accept=lambda sink: sink.connection.write(b"HTTP/1.0 200 OK\r\n\r\nhalf"))
+
+    async def law() -> None:
+        async with listening(answerer) as place:
+            client = place.client()
+            await client.send(GET)
+            assert (await client.read()).endswith(b"half")
+            answerer.last.answered = True
+            answerer.last.connection.abort()
+            with pytest.raises(ConnectionResetError):
+                await client.read()
+
+    run(law())
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown", "reset"])
+def test_a_caller_that_leaves_is_noticed(run: Callable[..., None], how: str) -> None:
+    """While it waits for its answer, at once."""
+    answerer = Answerer()
+
+    async def law() -> None:
+        async with listening(answerer) as place:
+            client = place.client()
+            await client.send(GET)
+            await until(lambda: answerer.sinks)
+            if how == "reset":
+                client.reset()
+            elif how == "close":
+                client.socket.close()
+            else:
+                client.socket.shutdown(socket.SHUT_WR)
+            await until(lambda: "gone" in answerer.last.told)
+            await until(lambda: not place.server.connections)
+
+    run(law())
+
+
+def test_a_caller_that_does_not_read_is_noticed_leaving(run: Callable[..., None]) -> None:
+    """Its end of file comes while megabytes wait for it: no close can flush them."""
+    answerer = Answerer(accept=lambda sink: sink.connection.write(b"x" * 20_000_000))
+
+    async def law() -> None:
+        async with listening(answerer) as place:
+            client = place.client()
+            await client.send(GET)
+            await until(lambda: answerer.sinks and "full" in answerer.last.told)
+            client.socket.shutdown(socket.SHUT_WR)
+            await until(lambda: "gone" in answerer.last.told)
+            await until(lambda: not place.server.connections)
+
+    run(law())
+
+
+def test_pipelined_requests_are_answered_in_order(run: Callable[..., None]) -> None:
+    """Thousands at once, on a caller that reads: turns, pauses and full buffers included."""
+
+    def answer(sink: Sink) -> None:
+        sink.answer(b"%b\n" % sink.head.target)
+
+    async def law() -> None:
+        async with listening(Answerer(accept=answer)) as place:
+            client = place.client()
+            count = 5000
+            sending = asyncio.ensure_future(  # noqa: TID251 - a test's own task, awaited below
+                client.send(b"".join(GET.replace(b"/a", b"/%d" % number) for number in range(count)))
+            )
+            data = b""
+            while data.count(b"\n") < count:
+                data += await client.read()
+            await sending
+            assert data == b"".join(b"/%d\n" % number for number in range(count))
+
+    run(law())
