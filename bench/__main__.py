@@ -54,9 +54,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one short round of everything, under a minute")
     parser.add_argument("--rounds", type=int, default=None, help="instead of 3 (1 with --quick)")
     parser.add_argument("--only", help="names of proxies, separated by commas")
-    parser.add_argument(
-        "--no-install", dest="install", action="store_false", help="install nothing from Debian"
-    )
+    parser.add_argument("--no-install", dest="install", action="store_false", help="install nothing from Debian")
     return parser
 
 

@@ -101,9 +101,7 @@ class Child:
         self.stop()
 
 
-def ask(
-    port: int, path: str, *, method: str = "GET", body: bytes | None = None, timeout: float = 5.0
-) -> Answer:
+def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None, timeout: float = 5.0) -> Answer:
     """One request on a connection of its own. Raises OSError or HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:

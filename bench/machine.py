@@ -25,8 +25,7 @@ class Machine:
     def sentence(self) -> str:
         """All of it but the proxies, for a paragraph."""
         return (
-            f"{self.date}, {self.cpu}, {self.cores} cores, {self.memory_gb:.0f} GB, {self.kernel}, "
-            f"Python {self.python}"
+            f"{self.date}, {self.cpu}, {self.cores} cores, {self.memory_gb:.0f} GB, {self.kernel}, Python {self.python}"
         )
 
 

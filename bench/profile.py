@@ -71,9 +71,7 @@ def parse(raw: str) -> Profile:
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.profile", description=__doc__, formatter_class=AS_WRITTEN
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__, formatter_class=AS_WRITTEN)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--top", type=int, default=30)
     parser.add_argument("--workload", choices=sorted(workloads.BY_NAME), default="plain")

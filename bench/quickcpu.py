@@ -39,9 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.quickcpu", description=__doc__, formatter_class=AS_WRITTEN
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.quickcpu", description=__doc__, formatter_class=AS_WRITTEN)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=None)
@@ -51,18 +49,14 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def _rounds(
-    pair: Sequence[lineup.Proxy], place: Setting, wanted: argparse.Namespace
-) -> dict[str, list[float]]:
+def _rounds(pair: Sequence[lineup.Proxy], place: Setting, wanted: argparse.Namespace) -> dict[str, list[float]]:
     workload = workloads.BY_NAME[wanted.workload]
     samples: dict[str, list[float]] = {proxy.name: [] for proxy in pair}
     for number in range(wanted.rounds):
         for proxy in pair:
             with ExitStack() as stack:
                 running = started(proxy, place, stack).running
-                sample = cpu_per_request(
-                    running, workload, seconds=wanted.seconds, connections=wanted.connections
-                )
+                sample = cpu_per_request(running, workload, seconds=wanted.seconds, connections=wanted.connections)
             samples[proxy.name].append(sample.cpu_us)
             print(
                 f"round {number + 1}/{wanted.rounds}  {proxy.name:8} {sample.cpu_us:7.1f} µs/request"

@@ -65,9 +65,7 @@ def saturate(
             if midway:
                 midway()
             time.sleep(seconds / 2)
-            wrk.send_signal(
-                signal.SIGINT
-            )  # its own clock knows whole seconds; it reports as if they were over
+            wrk.send_signal(signal.SIGINT)  # its own clock knows whole seconds; it reports as if they were over
             told, _ = wrk.communicate(timeout=30)
         finally:
             wrk.kill()

@@ -38,7 +38,7 @@ def relay(exchange: "Exchange", command: Relay) -> bool:
     exchange.status = attempt.status
     exchange.label = command.label
     lines = heads.response_lines(head)
-    if command.rescued or attempt.reason != reasons.OK:
+    if command.label != "ok":  # a 429 that is passed on needs no reason: it is the upstream's own word
         exchange.reason = command.rescued or attempt.reason
         if command.rescued:
             lines += respond.proxy_status(command.rescued)

@@ -42,9 +42,7 @@ class Events:
     access_log: whose lost lines are reported, if there is one.
     """
 
-    def __init__(
-        self, prometheus: Prometheus, access_log: Lossy | None = None, *, clock: Clock = MONOTONIC
-    ) -> None:
+    def __init__(self, prometheus: Prometheus, access_log: Lossy | None = None, *, clock: Clock = MONOTONIC) -> None:
         self._prometheus = prometheus
         self._access_log = access_log
         self._clock = clock

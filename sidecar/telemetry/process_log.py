@@ -90,6 +90,4 @@ class TextFormatter(logging.Formatter):
 
 
 def _stamp(created: float) -> str:
-    return (
-        datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-    )
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -103,9 +103,7 @@ class RouteMetrics:
         duration.counts[bisect_left(self._bounds, seconds)] += 1
         duration.total += seconds
 
-    def attempt_finished(
-        self, upstream: str, result: str, connect: float, first_byte: float, total: float
-    ) -> None:
+    def attempt_finished(self, upstream: str, result: str, connect: float, first_byte: float, total: float) -> None:
         """See `RouteObserver`."""
         bounds = self._bounds
         try:

@@ -88,8 +88,7 @@ def _options(value: bytes) -> Options:
 
 
 _USUAL: Final = {
-    value: _options(value)
-    for value in (b"keep-alive", b"Keep-Alive", b"close", b"Close", b"Upgrade", b"upgrade")
+    value: _options(value) for value in (b"keep-alive", b"Keep-Alive", b"close", b"Close", b"Upgrade", b"upgrade")
 }
 
 
@@ -132,9 +131,7 @@ def _request_coding(value: bytes) -> int:
     raise BadRequest(501, "not_implemented", "the only transfer coding served is chunked")  # section 6.1
 
 
-def response_length(
-    status: int, method: bytes, transfer_encoding: bytes | None, content_length: bytes | None
-) -> int:
+def response_length(status: int, method: bytes, transfer_encoding: bytes | None, content_length: bytes | None) -> int:
     """Body length of a response: bytes, 0 for none, CHUNKED or UNTIL_CLOSE (RFC 9112 section 6.3).
 
     Raises:

@@ -103,6 +103,4 @@ def _present(context: ssl.SSLContext, cert: str, key: str | None) -> None:
 
 
 def _refuse_password() -> NoReturn:
-    raise TlsSettingError(
-        "the key is encrypted: store it without a passphrase"
-    )  # or OpenSSL asks the terminal
+    raise TlsSettingError("the key is encrypted: store it without a passphrase")  # or OpenSSL asks the terminal

@@ -12,9 +12,7 @@ from aiohttp import web
 
 UPSTREAMS = {"tls": "https://127.0.0.1:@tls_port@", "": "http://127.0.0.1:@origin_port@"}
 HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"}
-LINE = (
-    '{"time": "%t", "request": "%r", "status": %s, "bytes_out": %b, "seconds": %Tf, "id": "%{X-Request-Id}o"}'
-)
+LINE = '{"time": "%t", "request": "%r", "status": %s, "bytes_out": %b, "seconds": %Tf, "id": "%{X-Request-Id}o"}'
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
@@ -30,9 +28,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
     async with asyncio.timeout(15):
         for attempt in range(3):
             try:
-                async with request.app[SESSION].request(
-                    request.method, url, headers=headers, data=body
-                ) as answer:
+                async with request.app[SESSION].request(request.method, url, headers=headers, data=body) as answer:
                     return await relay(request, answer, request_id)
             except aiohttp.ClientConnectionError:
                 if attempt == 2:
@@ -67,6 +63,4 @@ logging.getLogger("aiohttp.access").setLevel(logging.INFO)
 application = web.Application(client_max_size=10 * 1024 * 1024)
 application.cleanup_ctx.append(session)
 application.router.add_route("*", "/{path:.*}", forward)
-web.run_app(
-    application, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log_format=LINE, backlog=4096
-)
+web.run_app(application, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log_format=LINE, backlog=4096)
