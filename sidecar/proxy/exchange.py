@@ -237,8 +237,6 @@ class Exchange:
 
     def attempt_ended(self, attempt: LiveAttempt) -> None:
         """It reached the commit point, or failed before it."""
-        if self.upload is not None and attempt.connection is None:
-            self.upload.leave(attempt)
         if attempt.total >= 0.0:
             self.attempt_measured(attempt, attempt.reason)
         if attempt.verdict is not _SUCCESS and self._held is None:
@@ -371,6 +369,8 @@ class Exchange:
         if self._held is not None:
             self._held.cancel(self._held.reason)
             self._held = None
+        if self.upload is not None:
+            self.upload.leave()
         self.gateway.finished(self, self.status, self.reason, self._upstream_seconds, self._bytes_in, self.bytes_out)
 
 

@@ -207,7 +207,6 @@ def _response_lines(head: ResponseHead) -> list[bytes]:
         if low not in _RESPONSE_SPECIAL:
             if low not in listed:
                 lines.append(name + b": " + value + b"\r\n")
-        elif low == b"content-length" and head.length != CHUNKED and head.status >= 200 and head.status != 204:
-            # RFC 9110 section 8.6: not in those, where a caller could wait for a body that never comes
+        elif low == b"content-length" and head.length != CHUNKED:
             lines.append(b"%b: %d\r\n" % (name, int(value)))
     return lines

@@ -72,10 +72,9 @@ class Upload:
                 connection.send_body(last_chunk(trailers))
             connection.sent_all()
 
-    def leave(self, attempt: "LiveAttempt") -> None:
-        """The attempt takes no more."""
-        if self._attempt is attempt:
-            self._attempt = None
+    def leave(self) -> None:
+        """Nobody takes it any more."""
+        self._attempt = None
 
     def keeps_waiting(self, attempt: "LiveAttempt") -> bool:
         """Whether it is the caller that is slow: the upstream takes all that comes, and waits for the rest."""

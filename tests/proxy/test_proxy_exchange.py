@@ -554,6 +554,7 @@ def test_a_finished_request_leaves_no_cycle() -> None:
             _retried(world)
             _streamed(world)
             _left(world)
+            _answered_early(world)
         world.told.told.clear()
         assert gc.collect() == 0
     finally:
@@ -581,6 +582,14 @@ def _streamed(world: World) -> None:
     line = world.lines.connect()
     line.begin(BIG)
     line.go_on(b"x" * LONG)
+    line.end()
+    world.lines.all.clear()
+
+
+def _answered_early(world: World) -> None:
+    world.ask(b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    line = world.lines.connect()
+    line.begin(BAD)
     line.end()
     world.lines.all.clear()
 

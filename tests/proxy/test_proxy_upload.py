@@ -88,6 +88,14 @@ def test_while_nobody_takes_it_no_more_than_64_kib_are_read() -> None:
     assert body_of(line).endswith(b"ab")
 
 
+def test_what_had_to_be_kept_beyond_64_kib_is_let_go_of_once_it_was_sent() -> None:
+    """It came in one segment with what fitted."""
+    world, exchange, _ = asked(200_000)
+    exchange.request_body(b"a" * (KEPT + 1))
+    world.lines.connect().fail(Reset("closed"))
+    assert world.told.of("retry_denied") == [["body"]]
+
+
 @pytest.mark.parametrize("sent", [KEPT, KEPT + 1])
 def test_up_to_64_kib_it_can_be_sent_again(sent: int) -> None:
     """A byte more, and there is no second time: denied, counted, 502."""

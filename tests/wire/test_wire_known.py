@@ -52,6 +52,9 @@ def meaning(head: RequestHead | None) -> dict[str, object] | None:
 @given(blocks, methods, targets, versions)
 @example(b"\r\nHost: h:80\r\n\r\n", b"GET", b"/a", b"HTTP/1.1")
 @example(b"\r\nHost: h:80\r\n\r\n", b"GET", b"http://other/x", b"HTTP/1.1")
+@example(b"\r\nHost: h:80\r\n\r\n", b"FOO", b"/a", b"HTTP/1.1")
+@example(b"\r\nHost: h:80\r\n\r\n", b"CONNECT", b"/a", b"HTTP/1.1")
+@example(b"\r\nHost: h:80\r\n\r\n", b"GET", b"/a#b", b"HTTP/1.1")
 def test_recognising_is_parsing(block: bytes, method: bytes, target: bytes, version: bytes) -> None:
     """Where it says anything, it says what the parser says of the same bytes: learned from this head, or another."""
     first = b"GET /first HTTP/1.1" + block

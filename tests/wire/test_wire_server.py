@@ -621,3 +621,15 @@ def test_an_answerer_that_fails_does_not_jam_the_loop() -> None:
     with pytest.raises(ZeroDivisionError):
         caller.send(GET % b"a" + GET % b"b")
     assert caller.connection._advancing is False
+
+
+@pytest.mark.parametrize("data", [b"", b"GET", GET % b"a"])
+def test_the_end_of_the_process_is_told_to_who_is_being_answered(data: bytes) -> None:
+    """It answers, or cuts its answer off; nobody else hears of it."""
+    answerer = Answerer(failed=lambda sink: sink.answer(close=True))
+    caller = Caller(answerer)
+    caller.send(data)
+    caller.connection.drop()
+    caller.connection.drop()
+    assert [sink.told for sink in answerer.sinks] == ([["accept", "failed"]] if data == GET % b"a" else [])
+    assert caller.state == ("shut" if answerer.sinks else "open")
