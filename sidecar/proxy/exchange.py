@@ -20,7 +20,7 @@ from sidecar.policy.outcome import Verdict
 from sidecar.policy.route import Route
 from sidecar.proxy import answers, heads, respond
 from sidecar.proxy.attempt import LiveAttempt
-from sidecar.proxy.path import Attempt, Collect, Keep, Path, Recall, Relay, Reply, Sent, Serve, Wait, request_path
+from sidecar.proxy.path import Attempt, Collect, Keep, Path, Recall, Relay, Reply, Sent, Serve, Wait, request_path, told
 from sidecar.proxy.upload import Upload
 from sidecar.wire.client import ClientConnection
 from sidecar.wire.encode import LAST_CHUNK, chunk, last_chunk
@@ -312,9 +312,13 @@ class Exchange:
             self._break_off(error.reason)
             return
         self._abandon(error.reason)
-        label = "refused" if reasons.REASONS[error.reason].kinds else "bad_request"
-        self._note(label, error.status, error.reason)
-        self._write(respond.rejection(error, self.request_id, self.attempts))
+        if self.route is not None and reasons.REASONS[error.reason].kinds:
+            self.route.observer.refused(error.reason)
+            self.close_after = True
+            answers.reply(self, told(self.route, error.reason))
+        else:
+            self._note("bad_request", error.status, error.reason)
+            self._write(respond.rejection(error, self.request_id, self.attempts))
         self._conclude()
         self.connection.finish(self.clock(), close=True)
 

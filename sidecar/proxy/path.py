@@ -334,18 +334,22 @@ def _failover(
 
 def _last_word(route: Route, outcome: Outcome) -> Command:
     """Nobody could help: say so clearly, or pass the upstream's own failure on."""
-    reason = outcome.reason
+    if outcome.reason == reasons.UPSTREAM_ERROR and not route.critical:
+        return Relay(outcome, "upstream_error")
+    return told(route, outcome.reason, outcome.retry_after or 0.0)
+
+
+def told(route: Route, reason: str, retry_after: float = 0.0) -> Reply:
+    """What a route's caller is told where there is no answer, for that reason."""
     known = REASONS[reason]
     if not known.kinds:  # the caller's own fault: nobody is unavailable
         return Reply(reason, "bad_request", known.status)
-    retry_after = outcome.retry_after or 0.0
-    if route.critical:
-        status = 503 if route.unavailable is None else route.unavailable.status
-        return Reply(reason, "fail_closed", status, route.unavailable, retry_after)
-    if reason == reasons.UPSTREAM_ERROR:
-        return Relay(outcome, "upstream_error")
     label = "refused" if known.kinds & _REFUSALS else "upstream_error"
-    status = known.status if route.unavailable is None else route.unavailable.status
+    status = known.status
+    if route.critical:
+        label, status = "fail_closed", 503
+    if route.unavailable is not None:
+        status = route.unavailable.status
     return Reply(reason, label, status, route.unavailable, retry_after)
 
 

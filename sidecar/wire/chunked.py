@@ -8,12 +8,13 @@ from sidecar.wire.framing import FORBIDDEN_TRAILERS
 if TYPE_CHECKING:
     from sidecar.wire.message import Header
 
-_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-_EXTENSION: Final = rb"[ \t]*+;[ \t]*+%b(?:[ \t]*+=[ \t]*+(?:%b|%b))?+" % (_TOKEN, _TOKEN, _QUOTED)
-# Possessive throughout: a hostile line costs one pass, not a search among the ways to read it.
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:%b)*+\r\n" % _EXTENSION)
-_TRAILER_LINE: Final = re.compile(rb"(%b):([\t \x21-\x7e\x80-\xff]*+)\r\n" % _TOKEN)
+# At every place at most one part of these can match, so a hostile line is read once and given up, never searched for
+# other ways to read it. Not possessive quantifiers: up to Python 3.11.3 they accept what they should refuse.
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:%b)*\r\n" % _EXTENSION)
+_TRAILER_LINE: Final = re.compile(rb"(%b):([\t \x21-\x7e\x80-\xff]*)\r\n" % _TOKEN)
 
 _SIZE: Final = 0
 _DATA: Final = 1

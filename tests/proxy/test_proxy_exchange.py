@@ -507,6 +507,27 @@ def test_a_broken_body_is_rejected_and_the_attempt_is_not_counted_as_good() -> N
     world.at_rest()
 
 
+@pytest.mark.parametrize("critical", [False, True])
+def test_the_end_of_the_process_is_told_as_the_route_tells_everything(critical: bool) -> None:  # noqa: FBT001
+    """A caller that waits gets an answer it can parse; one that has half of one gets no other half."""
+    ending = BadRequest(503, "draining", "the sidecar is ending")
+    world = World(unavailable=UNAVAILABLE, critical=critical)
+    exchange, caller = world.ask()
+    line = world.lines.connect()
+    exchange.request_failed(ending)
+    assert (caller.status, caller.body, caller.ends) == (503, UNAVAILABLE.body, ["closed"])
+    assert (caller.field(b"connection"), caller.field(b"retry-after")) == (b"close", b"1")
+    assert line.abandoned
+    assert world.outcome == (503, "fail_closed" if critical else "refused", "draining")
+    assert world.told.of("refused") == [["draining"]]
+    world.at_rest()
+
+    world, exchange, caller, line = streaming()
+    exchange.request_failed(ending)
+    assert (caller.ends, line.abandoned) == (["aborted"], True)
+    world.at_rest()
+
+
 def test_a_body_that_breaks_while_the_answer_streams_breaks_it_off() -> None:
     """There is no second status line."""
     world = World()

@@ -93,9 +93,9 @@ class Wild:
             await reader.readexactly(int(fields["Content-Length"]))
         padding = "x" * self._rng.choice((0, 10, 10, 500, 5000, 5000, 30_000, 70_000, 200_000))
         body = json.dumps({"tag": fields["X-Request-Id"], "by": fields["Authorization"], "padding": padding}).encode()
-        return await self._misbehave(writer, body)
+        return await self._misbehave(reader, writer, body)
 
-    async def _misbehave(self, writer: asyncio.StreamWriter, body: bytes) -> bool:
+    async def _misbehave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> bool:
         """One answer, or something else; False when the connection is over."""
         chance = self._rng.random() if not self.calm else 0.0
         whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -110,7 +110,8 @@ class Wild:
             writer.transport.abort()
             return False
         elif chance < 0.72:
-            await asyncio.sleep(30)  # hangs; whoever asked has left by then
+            await reader.read(1)  # hangs until whoever asked has left
+            return False
         elif chance < 0.77:
             writer.write(b"garbage \x00\x01 not http\r\n\r\n")
         elif chance < 0.85:
