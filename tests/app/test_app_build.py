@@ -173,6 +173,9 @@ def test_a_rewrite_knows_what_it_replaces(world: World) -> None:
         {"matched": 3, "replacement": b"/new/", "keep_host": True, "looks_inside": False},
     ]
     assert world.route("critical: false").routes[0].plan is None
+    assert world.route("expect: {content_type: application/json}").routes[0].plan is not None
+    assert world.made["Rewrite"][-1] == {"looks_inside": True}
+    assert world.route("expect: {content_type: text/plain}").routes[0].plan is None
 
 
 def test_an_upstream_gets_everything_about_its_endpoints(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a caller gets, and what an upstream sees, through a sidecar that runs as its own process: the policies."""
 
+import gzip
 import json
 import threading
 
@@ -244,6 +245,23 @@ def test_an_answer_as_expected_passes_byte_for_byte(world: World, behaviour: scr
     answer = world.get("/picky/good")
     assert (answer.status, answer.body) == (200, b'{"code": 0}')
     assert passed(answer)
+
+
+def test_a_compressed_answer_is_asked_for_and_looked_into_only_as_it_can_be(world: World) -> None:
+    """The caller's brotli is not offered on; gzip is undone to look, and passes as it came."""
+    packed = gzip.compress(b'{"code": 0}')
+    world.upstream.on("/picky/packed", scripted.answer(200, packed, headers=[("Content-Encoding", "gzip")]))
+    answer = world.get("/picky/packed", {"Accept-Encoding": "gzip, deflate, br, zstd"})
+    assert (answer.status, answer.get("content-encoding"), answer.body) == (200, "gzip", packed)
+    assert world.upstream.requests("/picky/packed")[0].get("accept-encoding") == "gzip, deflate"
+
+
+def test_what_has_no_body_is_not_expected_to_have_one(world: World) -> None:
+    """The answer to HEAD, and 304 to a caller that has the body already."""
+    world.upstream.on("/picky/head", scripted.ok({"code": 0}))
+    assert world.ask("HEAD", "/picky/head").status == 200
+    world.upstream.on("/picky/unchanged", scripted.answer(304, b'{"code": 0}'))
+    assert world.get("/picky/unchanged", {"If-None-Match": '"x"'}).status == 304
 
 
 @pytest.mark.parametrize("route", ["plain", "picky", "fixed", "failover", "critical", "kept"])

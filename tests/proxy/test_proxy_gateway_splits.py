@@ -6,6 +6,7 @@ The sockets are made up, and h11 speaks for both peers; everything between them 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any, cast
 
@@ -123,8 +124,9 @@ class Endpoint:
     def look(self) -> None:
         """Reads what has come, and answers what is whole."""
         for wire, parser in self.lines:
-            parser.receive_data(wire.new())
-            while not isinstance(event := parser.next_event(), type) or event not in (h11.NEED_DATA, h11.PAUSED):
+            if data := wire.new():  # nothing at all would be the end to h11
+                parser.receive_data(data)
+            while (event := parser.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Data):
                     self._body += event.data
                 elif isinstance(event, h11.EndOfMessage):
@@ -159,6 +161,7 @@ def pattern(size: int) -> bytes:
 
 
 def in_chunks(body: bytes, size: int) -> bytes:
+    """A chunked body."""
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
@@ -210,7 +213,7 @@ def cutter(rng: Random) -> Callable[[bytes], list[bytes]]:
         places = {rng.randrange(len(data) + 1) for _ in range(rng.choice((0, 1, 3, 10)))}
         places |= {place + 1 for place in places if rng.random() < 0.3}
         marks = [0, *sorted(place for place in places if 0 < place < len(data)), len(data)]
-        return [data[one:other] for one, other in zip(marks, marks[1:], strict=False) if data[one:other]]
+        return [data[one:other] for one, other in pairwise(marks) if data[one:other]]
 
     return cut
 
@@ -268,8 +271,8 @@ class Stage:
             for wire in wires:
                 if wire.full:
                     wire.fill()
-            moved = any([wire.deliver() for wire in wires])
             before = len(self.endpoint.bodies)
+            moved = sum(wire.deliver() for wire in wires) > 0
             await self._turn()
             moved = moved or len(self.endpoint.bodies) > before
 
