@@ -29,10 +29,6 @@ class Listener:
         bound = await loop.create_server(server.connection, host, port, backlog=BACKLOG)
         return cls(server=server, host=host, port=bound.sockets[0].getsockname()[1], _bound=bound)
 
-    def stop_accepting(self) -> None:
-        """New callers are refused by the kernel from now on."""
-        self._bound.close()
-
     def close(self) -> None:
         """Stops accepting and closes every connection that carries no request."""
         self._bound.close()

@@ -140,21 +140,6 @@ def test_closing_leaves_what_is_being_answered(run: Callable[..., None]) -> None
     run(law())
 
 
-def test_stopping_to_accept_ends_no_connection(run: Callable[..., None]) -> None:
-    """What was there is served on."""
-    answerer = Answerer(accept=at_once)
-
-    async def law() -> None:
-        async with listening(answerer) as place:
-            client = place.client()
-            await until(lambda: place.server.connections)
-            place.listener.stop_accepting()
-            await client.send(GET)
-            assert (await client.read()).endswith(b"/a")
-
-    run(law())
-
-
 def test_a_refused_caller_can_read_why(run: Callable[..., None]) -> None:
     """Though it goes on sending: a reset would take the answer from it. When it does not stop, it is cut off."""
     clock = HandClock()
