@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
-from wire_fakes import Answerer, HandClock, Sink, at_once
+from wire_fakes import Answerer, HandClock, Sink
 
 from sidecar.wire.listener import Listener
 from sidecar.wire.server import LINGER, Server
