@@ -6,11 +6,12 @@ Everything that can be worked out at load is worked out here: request-line parts
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from sidecar import config
 from sidecar.clock import Clock
 from sidecar.observer import Observer
+from sidecar.policy.adaptive import AdaptiveLimit
 from sidecar.policy.answer import Answer
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.budget import RetryBudget
@@ -19,6 +20,7 @@ from sidecar.policy.ejection import Ejection
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import Failover, LastKnownGood, Rung, Static
+from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
 from sidecar.policy.route import Route
 from sidecar.policy.router import Match, Router
@@ -138,16 +140,34 @@ class Builder:
             attempt_timeout=route.timeout.attempt,
             idle=route.timeout.idle,
             critical=route.critical,
-            bulkhead=None if route.bulkhead is None else Bulkhead(route.bulkhead.in_flight),
+            rate_limit=self._rate_limit(route.rate_limit),
+            bulkhead=self._bulkhead(route.bulkhead),
             breaker=self._breaker(route, lease, shared),
             retry=self._retry(route.retry, upstream),
             expect=_expect(route.expect),
-            ladder=tuple(_rung(rung, upstreams) for rung in route.fallback),
+            ladder=tuple(_rung(rung, upstreams, _unseen(upstream)) for rung in route.fallback),
             unavailable=None if route.unavailable is None else _answer(route.unavailable),
             observer=observer,
         )
         built.plan = _rewrite(route, built.expect)
         return built
+
+    def _rate_limit(self, asked: config.RateLimit | None) -> RateLimit | None:
+        if asked is None:
+            return None
+        return RateLimit(per_second=asked.per_second, burst=asked.burst, clock=self.clock)
+
+    def _bulkhead(self, asked: config.Bulkhead | None) -> Bulkhead | None:
+        if asked is None:
+            return None
+        adaptive = AdaptiveLimit(ceiling=asked.in_flight, clock=self.clock, rng=self.rng) if asked.adaptive else None
+        return Bulkhead(
+            asked.in_flight,
+            queue=asked.queue,
+            queue_timeout=asked.queue_timeout,
+            adaptive=adaptive,
+            clock=self.clock,
+        )
 
     def _breaker(self, route: config.Route, lease: float, shared: dict[str, Breaker]) -> Breaker | None:
         asked = route.breaker
@@ -246,12 +266,23 @@ def _rewrite(route: config.Route, expect: Expect | None) -> Rewrite | None:
     )
 
 
-def _rung(rung: config.Rung, upstreams: Mapping[str, Upstream]) -> Rung:
+def _unseen(upstream: Upstream) -> frozenset[bytes]:
+    """Headers of the caller that no endpoint gets to see: answers can't depend on them."""
+    return frozenset.intersection(*(cast("Target", endpoint).removed for endpoint in upstream.endpoints))
+
+
+def _rung(rung: config.Rung, upstreams: Mapping[str, Upstream], unseen: frozenset[bytes]) -> Rung:
     on = frozenset[str](rung.on)
     if rung.last_known_good is not None:
         kept = rung.last_known_good
         identity = tuple(sorted(name.lower().encode() for name in kept.identity))
-        return LastKnownGood(max_age=kept.max_age, identity=identity, on=on)
+        return LastKnownGood(
+            max_age=kept.max_age,
+            identity=identity,
+            on=on,
+            overrule=frozenset(kept.overrule),
+            unseen=unseen.difference(identity),
+        )
     if rung.upstream is not None:
         return Failover(upstream=upstreams[rung.upstream], on=on)
     assert rung.static is not None

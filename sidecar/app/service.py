@@ -17,11 +17,11 @@ from sidecar.admin import front
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
 from sidecar.app.build import Builder, Built
+from sidecar.app.kept import Kept
 from sidecar.clock import MONOTONIC, WALL
 from sidecar.policy.reasons import DRAINING
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.ids import Ids
-from sidecar.stores.memory import MemoryStore
 from sidecar.telemetry import gauges
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.events import Events
@@ -54,12 +54,13 @@ class Service:
         self._timers = Timers(loop.call_later, MONOTONIC)
         self._prometheus = Prometheus()
         self._access_log = self._open_access_log()
+        self._kept = Kept(loaded)
         self._built = self._build()
         self._gateway = Gateway(
             router=self._built.router,
             timers=self._timers,
             ids=Ids(self._rng),
-            store=MemoryStore(loaded.state.last_known_good.max_bytes),
+            store=self._kept.store,
             observer=self._prometheus,
             log=self._access_log,
             clock=MONOTONIC,
@@ -100,6 +101,7 @@ class Service:
         Raises:
             CannotStart: an address can't be bound.
         """
+        await self._kept.open()
         for asked in self._config.listen:
             with _binding(asked.host, asked.port, "listen"):
                 self._listeners.append(await Listener.bind(self._server, asked.host, asked.port))
@@ -136,6 +138,9 @@ class Service:
             tick.cancel()
         for listener in self._listeners:
             listener.close()
+        for route in self._built.routes:
+            if route.bulkhead is not None:  # or each that is dropped would let the next in, to be cut off in its turn
+                route.bulkhead.close()
         for connection in list(self._server.connections):
             connection.drop()
         for pools in self._built.pools.values():
@@ -146,6 +151,7 @@ class Service:
         self._timers.close()
         self._events.tick()
         self._access_log.close()
+        await self._kept.close()
 
     # Inside.
 
@@ -174,6 +180,8 @@ class Service:
             upstreams=built.upstreams.values(),
             pools=built.pools,
             access_log=self._access_log,
+            kept=self._kept.store,
+            disk=self._kept.disk,
         )
         return built
 
@@ -203,6 +211,8 @@ class Service:
                 totals=self._prometheus.totals,
                 ready=self.why_not_ready,
                 draining=lambda: self._draining,
+                kept=self._kept.store,
+                disk=self._kept.disk,
                 clock=MONOTONIC,
             ),
             config=self._effective,

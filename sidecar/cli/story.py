@@ -46,6 +46,7 @@ def _policies(config: Config, route: Route) -> Mapping[str, str]:
         "timeout": _timeout(route),
         "retry": _retry(route.retry),
         "breaker": _breaker(route.breaker),
+        "rate_limit": _rate_limit(route),
         "bulkhead": _bulkhead(route),
         "expect": _expect(route),
         "fallback": "; ".join(rungs) or marked(route, "fallback", "none"),
@@ -113,10 +114,22 @@ def _breaker(breaker: Breaker) -> str:
     return ", ".join(parts)
 
 
+def _rate_limit(route: Route) -> str:
+    if route.rate_limit is None:
+        return marked(route, "rate_limit", "none")
+    return ", ".join(_numbers(route.rate_limit, "per_second", "burst"))
+
+
 def _bulkhead(route: Route) -> str:
-    if route.bulkhead is None:
+    bulkhead = route.bulkhead
+    if bulkhead is None:
         return marked(route, "bulkhead", "none")
-    return ", ".join(_numbers(route.bulkhead, "in_flight", "queue"))
+    parts = [
+        *_numbers(bulkhead, "in_flight", "queue"),
+        *(_durations(bulkhead, "queue_timeout") if bulkhead.queue else ()),
+        *(["adaptive: in_flight is the most"] if bulkhead.adaptive else ()),
+    ]
+    return ", ".join(parts)
 
 
 def _expect(route: Route) -> str:
@@ -137,7 +150,8 @@ def _rung(rung: Rung) -> str:
     on = f" (on {', '.join(rung.on)})" if rung.on else ""
     if (kept := rung.last_known_good) is not None:
         age = _setting(kept, "max_age", format_duration(kept.max_age))
-        return f"last known good, {age}, identity {', '.join(kept.identity) or 'none'}{on}"
+        despite = f", despite {', '.join(kept.overrule)}" if kept.overrule else ""
+        return f"last known good, {age}, identity {', '.join(kept.identity) or 'none'}{despite}{on}"
     if rung.static is not None:
         return f"static {_answer(rung.static)}{on}"
     return f"upstream {rung.upstream}{on}"
@@ -163,6 +177,8 @@ def _worst_case(config: Config, route: Route, method: str) -> Iterator[str]:
     )
     connect = config.upstreams[route.upstream].connect_timeout
     total = route.timeout.total
+    if wait := worst_case.queued(route):
+        yield _at(0.0, f"waits for a slot of the bulkhead, up to {format_duration(wait)} of timeout.total")
     steps = worst_case.steps(route, connect_timeout=connect, repeatable=repeatable or key)
     for step in steps:
         if step.starts >= total:

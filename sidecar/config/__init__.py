@@ -14,7 +14,7 @@ import sidecar.config.lean  # noqa: F401 - before pydantic is
 from sidecar.config.lint import Finding, lint
 from sidecar.config.load import load, parse
 from sidecar.config.model import Config
-from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, Retry, Timeout
+from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, RateLimit, Retry, Timeout
 from sidecar.config.problem import ConfigError, Problem
 from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listen, State
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
@@ -42,6 +42,7 @@ __all__ = [
     "Match",
     "Pool",
     "Problem",
+    "RateLimit",
     "Retry",
     "Rewrite",
     "Route",

@@ -25,6 +25,7 @@ _TOO_MANY: Final = 3
 CODES: Final = {
     "total-over-caller": "a route's total, or a sequence's sum, exceeds caller.timeout minus reserve",
     "attempts-over-total": "the last attempts cannot run their full time before the total is over",
+    "queue-over-total": "a request may wait in the bulkhead's queue until its total is over",
     "attempt-over-total": "one attempt may take longer than the whole request",
     "critical-invented": "a critical route invents an answer: a static rung, or an unavailable below 400",
     "unsafe-retry": "a method that is not idempotent is repeated after bytes were sent, without keys",
@@ -136,9 +137,10 @@ def _attempts_over_total(config: Config) -> Iterator[Finding]:
         late = [step for step in steps if step.ends > timeout.total + 1e-6]
         if not late:
             continue
+        also = " and the wait in the bulkhead's queue" if worst_case.queued(route) else ""
         fate = "never starts" if late[-1].starts >= timeout.total else "cannot run its full time"
         message = (
-            f"{_attempts(route)} with {_attempt(route)} and backoff take up to "
+            f"{_attempts(route)} with {_attempt(route)} and backoff{also} take up to "
             f"{format_duration(steps[-1].ends)}, but {_total(route)} ends the request first: against a slow "
             f"upstream attempt {late[-1].attempt} {fate}. Lower timeout.attempt or retry.attempts, or raise "
             "timeout.total"
@@ -154,6 +156,19 @@ def _attempt_over_total(config: Config) -> Iterator[Finding]:
                 "never has an effect. Lower it, or leave it out"
             )
             yield _error(config, "attempt-over-total", (*path, "timeout", "attempt"), message)
+
+
+def _queue_over_total(config: Config) -> Iterator[Finding]:
+    for path, route in _routes(config):
+        bulkhead = route.bulkhead
+        if bulkhead is None or not bulkhead.queue or not 0 < route.timeout.total <= bulkhead.queue_timeout:
+            continue
+        timeout = f"bulkhead.queue_timeout {format_duration(bulkhead.queue_timeout)}"
+        message = (
+            f"{marked(bulkhead, 'queue_timeout', timeout)} is not below {_total(route)}, of which it is a part: "
+            "whoever waits that long has no time left to be served. Lower it, or raise timeout.total"
+        )
+        yield _error(config, "queue-over-total", (*path, "bulkhead", "queue_timeout"), message)
 
 
 def _critical_invented(config: Config) -> Iterator[Finding]:
@@ -290,6 +305,7 @@ def _no_deadline(config: Config) -> Iterator[Finding]:
 _RULES: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
     _total_over_caller,
     _attempts_over_total,
+    _queue_over_total,
     _attempt_over_total,
     _critical_invented,
     _unsafe_retry,

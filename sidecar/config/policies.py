@@ -1,11 +1,10 @@
 """The models of a route's policies: time, retries, breaker, load."""
 
-import math
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, Strict, ValidationInfo, WithJsonSchema, field_validator
 
-from sidecar.config.base import NOT_YET, Model, NotYet, setting
+from sidecar.config.base import NOT_YET, Model, setting
 from sidecar.config.fields import (
     FILLED_IN,
     Count,
@@ -64,12 +63,6 @@ class Backoff(Model):
 def _between(number: float, lowest: float, highest: float) -> float:
     if not lowest <= number <= highest:
         raise ValueError(f"must lie between {lowest:g} and {highest:g}")
-    return number
-
-
-def _more_than_zero(number: float) -> float:
-    if number <= 0 or not math.isfinite(number):
-        raise ValueError("must be more than 0")
     return number
 
 
@@ -171,15 +164,15 @@ class Bulkhead(Model):
     """A bound on requests under way."""
 
     in_flight: Count = setting(100, "Requests at once.")
-    queue: Annotated[CountOrOff, NotYet("a queue", allowed=(0,))] = setting(0, "Requests that may wait for a slot.")
-    queue_timeout: Duration = setting("100ms", "How long one may wait.")
-    adaptive: Annotated[Flag, NotYet(allowed=(False,))] = setting(
-        default=False, description="The limit follows latency."
-    )
+    queue: CountOrOff = setting(0, "Requests that may wait for a slot; 0: none, they are refused at once.")
+    queue_timeout: PositiveDuration = setting("100ms", "How long one may wait; part of timeout.total.")
+    adaptive: Flag = setting(default=False, description="The limit follows latency; in_flight is its ceiling.")
 
 
 class RateLimit(Model):
     """A bound on requests per second."""
 
-    per_second: Annotated[Number, AfterValidator(_more_than_zero)] = setting(50, "Requests per second, sustained.")
+    per_second: Annotated[Number, AfterValidator(lambda rate: _between(rate, 0.001, 100_000))] = setting(
+        50, "Requests per second, sustained."
+    )
     burst: Count = setting(100, "Requests at once after a rest.")

@@ -146,14 +146,26 @@ class Drain(Model):
     quiet: Duration = setting("1s", "How long nothing must have come for it to count as idle.")
 
 
+def _directory(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("must be a directory's whole path, from / on")
+    return path
+
+
 class LastKnownGoodStore(Model):
     """Where good answers are kept for `fallback.last_known_good`."""
 
-    store: Annotated[Literal["memory", "disk", "redis"], NotYet("disk or redis", allowed=("memory",))] = setting(
-        "memory", "memory is lost with the process."
+    store: Annotated[Literal["memory", "disk", "redis"], NotYet("redis", allowed=("memory", "disk"))] = setting(
+        "memory", "memory is lost with the process; disk is memory with a file behind it."
     )
-    path: Text = setting("/var/lib/sidecar", "Directory of the disk store.")
-    max_bytes: Size = setting("64MiB", "All kept answers together; the least recently used go first.")
+    path: Annotated[Text, AfterValidator(_directory)] = setting(
+        "/var/lib/sidecar",
+        "Directory of the disk store, made if it is missing.",
+    )
+    max_bytes: Size = setting(
+        "64MiB",
+        "All kept answers together, in memory and again on disk; the least recently used go first.",
+    )
 
 
 class Shared(Model):

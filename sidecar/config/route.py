@@ -147,6 +147,9 @@ class Static(Answer):
     status: Status = setting(200, "Its status.")
 
 
+Overrulable = Literal["no-cache", "must-revalidate", "proxy-revalidate", "s-maxage", "stale-if-error", "private"]
+
+
 class LastKnownGood(Model):
     """The newest good answer to the same question."""
 
@@ -156,6 +159,16 @@ class LastKnownGood(Model):
         "Request headers that tell who asks; they become part of the key. Answers to requests with "
         "credentials are kept only if this says which.",
     )
+    overrule: tuple[Overrulable, ...] = setting(
+        (),
+        "Words of the upstream's Cache-Control that forbid keeping, or giving what is stale, and are not heeded here.",
+    )
+
+    @model_validator(mode="after")
+    def _private_to_whom(self) -> "LastKnownGood":
+        if "private" in self.overrule and not self.identity:
+            raise ValueError("overrule: private needs identity, for such an answer is one asker's alone")
+        return self
 
 
 class Rung(Model):
@@ -194,7 +207,7 @@ class Defaults(Model):
     retry: Retry = setting({}, "Whether and when a failed attempt is made again.")
     breaker: Breaker = setting({}, "When to stop asking, and when to try again.")
     bulkhead: Bulkhead | None = setting(None, "A bound on requests under way.")
-    rate_limit: Annotated[RateLimit | None, NOT_YET] = setting(None, "A bound on requests per second.")
+    rate_limit: RateLimit | None = setting(None, "A bound on requests per second.")
     expect: Expect | None = setting(None, "What a usable answer looks like.")
     fallback: tuple[Rung, ...] = setting((), "What is tried, in order, when there is no usable answer.")
     unavailable: Answer | None = setting(

@@ -20,6 +20,12 @@ class Step(NamedTuple):
     failure: str
 
 
+def queued(route: Route) -> float:
+    """Seconds that a request may wait for a slot before its first attempt."""
+    bulkhead = route.bulkhead
+    return bulkhead.queue_timeout if bulkhead is not None and bulkhead.queue else 0.0
+
+
 def backoff_bounds(backoff: Backoff, attempts: int) -> list[float]:
     """The longest wait after each attempt but the last."""
     bounds = []
@@ -49,15 +55,15 @@ def slowest_repeatable(
 def steps(route: Route, *, connect_timeout: float, repeatable: bool = True) -> list[Step]:
     """The attempts of the worst case, not cut off at the deadline.
 
-    Every attempt but the last takes as long as one can that is still repeated, every wait is the longest, and
-    the last attempt times out. `Retry-After` is left aside: it only ever ends a request sooner, or waits for
-    what fits.
+    Every wait is the longest, that in the bulkhead's queue included, every attempt but the last takes as long as one
+    can that is still repeated, and the last attempt times out. `Retry-After` is left aside: it only ever ends a request
+    sooner, or waits for what fits.
     """
     attempt = route.timeout.attempt
     slowest = slowest_repeatable(route.retry, attempt=attempt, connect_timeout=connect_timeout, repeatable=repeatable)
     attempts = route.retry.attempts if slowest is not None else 1
     result: list[Step] = []
-    now = wait = 0.0
+    now, wait = queued(route), 0.0
     for number, bound in enumerate(backoff_bounds(route.retry.backoff, attempts), 1):
         assert slowest is not None
         lasts, failure = slowest

@@ -19,12 +19,15 @@ class LastKnownGood:
     """The newest good answer to the same question, at most `max_age` seconds old.
 
     `identity`: lower-case names of the request headers that say who asks. `on`: kinds it covers; empty for
-    all.
+    all. `overrule`: what the origin says and the operator does not heed, see `freshness.OVERRULABLE`. `unseen`:
+    lower-case names of headers that the upstream does not see as the caller sent them.
     """
 
     max_age: float
     identity: tuple[bytes, ...]
     on: frozenset[str] = frozenset()
+    overrule: frozenset[str] = frozenset()
+    unseen: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,14 @@
 
 Kept answers go to whoever asks the same question again while the upstream fails. So the key holds
 everything that the answer may depend on, and what might depend on anything else is not kept: a lost rescue
-is a pity, somebody else's answer is a disaster. Freshness (`max-age`, `no-cache`, `must-revalidate`) is
-overruled: the route's own `max_age` is the operator's word for how old an answer may get in an outage (RFC
-5861 section 4, stale-if-error).
+is a pity, somebody else's answer is a disaster. How old an answer may get is for `freshness.py` to say.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 Header = tuple[bytes, bytes, bytes]
 """(lower-case name, name as written, value), as on the wire."""
@@ -21,6 +18,9 @@ CREDENTIALS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorizati
 """Request headers that say who asks."""
 NEGOTIATED: Final = (b"accept", b"accept-encoding", b"accept-language", b"origin")
 """Request headers that answers commonly vary by: part of every key."""
+
+NEWS: Final = frozenset((200, 304, 401, 403, 404, 410))
+"""Statuses of answers to GET that bear on what is kept: a new one; it still holds; it is gone, or not for this one."""
 
 _HOP_BY_HOP: Final = frozenset(
     (
@@ -54,14 +54,19 @@ _SAID_ANEW: Final = frozenset(
 _DROPPED: Final = _HOP_BY_HOP | _SAID_ANEW | {b"set-cookie", b"set-cookie2"}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A kept answer. `headers`: (name as written, value), as `cleaned` left them. `stored_at`: Unix time."""
+class Stored(NamedTuple):
+    """A kept answer. `headers`: (name as written, value), as `cleaned` left them.
+
+    stored_at: Unix time at which its origin made it or last confirmed it, as far as it says so (`Age`). fresh_for,
+    usable_for: seconds from then, see `freshness.Lifetime`.
+    """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     stored_at: float
+    fresh_for: float = 0.0
+    usable_for: float = float("inf")
 
 
 class Store(Protocol):
@@ -71,8 +76,12 @@ class Store(Protocol):
         """The answer under a key of `key`, if it is still there."""
         ...
 
-    def put(self, key: bytes, stored: Stored) -> None:
+    def put(self, key: bytes, stored: Stored) -> object:
         """Keeps an answer, in place of an older one."""
+        ...
+
+    def forget(self, key: bytes) -> object:
+        """Keeps nothing under that key any more."""
         ...
 
 
@@ -150,24 +159,42 @@ def undeclared(request: Iterable[Header], declared_identity: Collection[bytes]) 
     return ""
 
 
-def storable(request: Sequence[Header], response: Sequence[Header], *, declared_identity: Iterable[bytes]) -> str:
+_ASKING: Final = CREDENTIALS | {b"cache-control"}
+_SAYING: Final = frozenset((b"cache-control", b"vary"))
+
+
+def storable(
+    request: Sequence[Header],
+    response: Sequence[Header],
+    *,
+    declared_identity: Iterable[bytes],
+    overruled: Collection[str] = (),
+) -> str:
     """Why an answer must not be kept, in a sentence; "" if it may.
 
     That it is a complete 200 to GET is for the caller to know.
 
-    `request`: the header lines that reach the upstream. Refused are: credentials without a declared identity;
-    `no-store` on either side, `private` (RFC 9111 sections 5.2.1.5, 5.2.2.5, 5.2.2.7: we serve a whole
-    application); `Vary` by `*` or by anything that is not in the key.
+    `request`: the header lines that reach the upstream. `overruled`: words of the origin that the operator does not
+    heed. Refused are: credentials without a declared identity; `no-store` on either side, `private` (RFC 9111 sections
+    5.2.1.5, 5.2.2.5, 5.2.2.7: we serve a whole application); `Vary` by `*` or by anything that is not in the key.
+
+    An answer to a request with `Authorization` needs no `public` (section 3.5): it is only given to who sends the same.
     """
+    # Most say nothing that matters here: to leave out the other lines first takes a third of the time.
+    request = [line for line in request if line[0] in _ASKING]
+    response = [line for line in response if line[0] in _SAYING]
+    if not request and not response:
+        return ""
     declared = frozenset(declared_identity)
     if reason := undeclared(request, declared):
         return reason
     if b"no-store" in _tokens(request, b"cache-control"):
         return "the request says no-store"
     directives = _tokens(response, b"cache-control")
-    for forbidden in (b"no-store", b"private"):
-        if forbidden in directives:
-            return f"the answer says {forbidden.decode()}"
+    if b"no-store" in directives:
+        return "the answer says no-store"
+    if b"private" in directives and "private" not in overruled:
+        return "the answer says private"
     return _varies(response, declared)
 
 
@@ -193,8 +220,25 @@ def cleaned(headers: Sequence[Header]) -> tuple[tuple[bytes, bytes], ...]:
     Gone: `Set-Cookie`; the connection's own (RFC 9110 section 7.6.1) and those that `Connection` lists;
     `Content-Length` and what we say ourselves when the answer is served again.
     """
-    dropped = _DROPPED | _tokens(headers, b"connection")
-    return tuple((name, value) for low, name, value in headers if low not in dropped)
+    listed = _tokens([line for line in headers if line[0] == b"connection"], b"connection")
+    dropped = _DROPPED if listed <= _LISTED else _DROPPED | listed  # a set of this size takes as long as all the rest
+    return tuple([(name, value) for low, name, value in headers if low not in dropped])
+
+
+_LISTED: Final = frozenset((b"close", b"keep-alive"))
+
+
+def confirms(response: Iterable[Header], stored: Stored) -> bool:
+    """Whether a 304 speaks of the kept answer: the same `ETag`, or, without one, the same `Last-Modified` (4.3.4)."""
+    new = {low: value for low, _, value in response if low in _VALIDATORS}
+    old = {name.lower(): value for name, value in stored.headers if name.lower() in _VALIDATORS}
+    for name in _VALIDATORS:
+        if name in new:
+            return old.get(name, b"").removeprefix(b"W/") == new[name].removeprefix(b"W/")
+    return False
+
+
+_VALIDATORS: Final = (b"etag", b"last-modified")
 
 
 def _tokens(headers: Iterable[Header], name: bytes) -> set[bytes]:

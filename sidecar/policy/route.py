@@ -10,6 +10,7 @@ from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import LastKnownGood, Rung
+from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
 
 
@@ -33,16 +34,20 @@ class Route:
     unavailable: Answer | None
     """Said when nothing else could be; None for the default body."""
     observer: RouteObserver
+    rate_limit: RateLimit | None = None
     idle: float = 60.0
     """Seconds an event stream may be silent after its head."""
     plan: Any = None
     """What the proxy prepared for the route at load; policies do not read it."""
-    keeps: LastKnownGood | None = field(init=False)
-    """The rung whose memory good answers go into, if the ladder has one."""
+    adapts: Bulkhead | None = field(init=False)
+    """The bulkhead, if its limit follows what its attempts come to."""
+    keeps: tuple[LastKnownGood, ...] = field(init=False)
+    """The rungs that good answers are kept for: of those that declare the same identity, and so share, the first."""
     sees_bodies: bool = field(init=False)
     """Whether answers must be whole before they are judged."""
 
     def __post_init__(self) -> None:
-        kept = (rung for rung in self.ladder if isinstance(rung, LastKnownGood))
-        self.keeps = next(kept, None)
-        self.sees_bodies = self.expect is not None or self.keeps is not None
+        self.adapts = self.bulkhead if self.bulkhead is not None and self.bulkhead.adaptive else None
+        kept = [rung for rung in self.ladder if isinstance(rung, LastKnownGood)]
+        self.keeps = tuple({rung.identity: rung for rung in reversed(kept)}.values())[::-1]
+        self.sees_bodies = self.expect is not None or bool(self.keeps)

@@ -1,4 +1,4 @@
-"""What the caller is given: an upstream's answer passed on, a kept one, or our own. And what is kept for later.
+"""What the caller is given: an upstream's answer passed on, a kept one, or our own.
 
 Functions of an exchange, one per command of the path. They write to the caller and note what will stand in the log.
 """
@@ -6,11 +6,9 @@ Functions of an exchange, one per command of the path. They write to the caller 
 from typing import TYPE_CHECKING, Final
 
 from sidecar.policy import reasons
-from sidecar.policy.fallback import LastKnownGood
-from sidecar.policy.last_known_good import Stored, question
 from sidecar.proxy import heads, respond
 from sidecar.proxy.attempt import LiveAttempt
-from sidecar.proxy.path import Keep, Recall, Relay, Reply, Serve
+from sidecar.proxy.path import Relay, Reply, Serve
 from sidecar.wire.encode import chunk, last_chunk
 
 if TYPE_CHECKING:
@@ -117,32 +115,3 @@ def _write(exchange: "Exchange", lines: bytes, body: bytes) -> None:
         data = b"%bX-Request-Id: %b\r\n%b\r\n%b" % (lines, exchange.request_id, last, body)
     exchange.bytes_out += len(data)
     exchange.connection.write(data)
-
-
-def recall(exchange: "Exchange", command: Recall) -> Stored | None:
-    """Looks for a last known good answer that is young enough."""
-    asked = _question(exchange, command.rung)
-    gateway = exchange.gateway
-    stored = None if asked is None else gateway.store.get(asked)
-    if stored is None or gateway.wall() - stored.stored_at > command.rung.max_age:
-        return None
-    return stored
-
-
-def keep(exchange: "Exchange", command: Keep) -> None:
-    """Remembers an answer as the last known good one, if it may be."""
-    attempt = command.outcome
-    assert isinstance(attempt, LiveAttempt)
-    asked = _question(exchange, command.rung)
-    if attempt.body is not None and asked is not None:
-        assert exchange.route is not None
-        exchange.gateway.keep(exchange.route, command.rung, exchange.head, asked, attempt)
-
-
-def _question(exchange: "Exchange", rung: LastKnownGood) -> bytes | None:
-    head = exchange.head
-    if head.length:
-        return None  # what its body asks is not in the key
-    assert exchange.route is not None
-    name = exchange.route.name
-    return question(name, head.method, head.host, head.path, head.query, head.headers, rung.identity)

@@ -18,8 +18,10 @@ from sidecar.policy import reasons
 from sidecar.policy.expect import Expect
 from sidecar.policy.outcome import Verdict
 from sidecar.policy.route import Route
-from sidecar.proxy import answers, heads, respond
+from sidecar.proxy import answers, heads, keeping, respond, turn
 from sidecar.proxy.attempt import LiveAttempt
+from sidecar.proxy.later import LATER as _LATER
+from sidecar.proxy.later import Later as _Later
 from sidecar.proxy.path import Attempt, Collect, Keep, Path, Recall, Relay, Reply, Sent, Serve, Wait, request_path, told
 from sidecar.proxy.upload import Upload
 from sidecar.wire.client import ClientConnection
@@ -35,11 +37,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("sidecar")
 
 
-class _Later:
-    """What a command returns whose end is yet to come."""
-
-
-_LATER: Final = _Later()
 _SUCCESS: Final = Verdict.SUCCESS
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
@@ -300,10 +297,11 @@ class Exchange:
         """All of it is here."""
         assert self.upload is not None
         self.upload.end(trailers)
-        if self.body_to_come and self._slot is not None:
+        collecting, self.body_to_come = self.body_to_come and self._slot is not None, False
+        if collecting:  # and not still in the bulkhead's queue
+            assert self._slot is not None
             self._slot.discard(self)
             self._slot = None
-            self.body_to_come = False
             self.resume(sent=True)
 
     def request_failed(self, error: BadRequest) -> None:
@@ -385,8 +383,9 @@ _PERFORM: Final[dict[type, Callable[[Exchange, Any], Any]]] = {
     Relay: Exchange.give,
     Wait: Exchange.wait,
     Collect: Exchange.collect,
-    Recall: answers.recall,
-    Keep: answers.keep,
+    **turn.PERFORMED,
+    Recall: keeping.recall,
+    Keep: keeping.keep,
     Serve: answers.serve,
     Reply: answers.reply,
 }

@@ -4,12 +4,11 @@ from typing import Final
 
 from sidecar.clock import Clock
 from sidecar.observer import Observer, RequestLog
-from sidecar.policy.fallback import LastKnownGood
-from sidecar.policy.last_known_good import Store, Stored, cleaned, storable
+from sidecar.policy.last_known_good import Store
 from sidecar.policy.reasons import NO_ROUTE
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
-from sidecar.proxy.attempt import SEEN, LiveAttempt
+from sidecar.proxy.attempt import SEEN
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.ids import Ids
 from sidecar.proxy.respond import rejection
@@ -92,15 +91,6 @@ class Gateway:
             request_id,
         )
         return data
-
-    def keep(self, route: Route, rung: LastKnownGood, head: RequestHead, key: bytes, attempt: LiveAttempt) -> None:
-        """Stores an answer as the last known good one, if its headers and the request's allow it."""
-        answer = attempt.head.headers
-        if storable(head.headers, answer, declared_identity=rung.identity):
-            return
-        now = self.wall()
-        self.store.put(key, Stored(attempt.status, cleaned(answer), attempt.body or b"", now))
-        route.observer.kept(now)
 
     def finished(
         self,

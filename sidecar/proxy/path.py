@@ -3,8 +3,9 @@
 Pure: yields what it wants done and is sent what came of it. `exchange.py` does it on sockets; a test, or a simulation,
 does it in virtual time. Closing the generator is the whole of cancellation: every slot and permit goes back.
 
-The order of policies, outermost first: match, bulkhead, total deadline, then per attempt breaker permit, endpoint,
-attempt timeout, exchange, verdict, retry decision with its budget; then the fallback ladder; then `unavailable`.
+The order of policies, outermost first: match, rate limit, bulkhead, total deadline, then per attempt breaker permit,
+endpoint, attempt timeout, exchange, verdict, retry decision with its budget; then the fallback ladder; then
+`unavailable`.
 """
 
 from collections.abc import Generator
@@ -13,9 +14,10 @@ from typing import Final, Protocol
 from sidecar.clock import Clock
 from sidecar.policy import reasons
 from sidecar.policy.answer import Answer
+from sidecar.policy.bulkhead import Bulkhead, Ticket
 from sidecar.policy.endpoints import Endpoint, Upstream
 from sidecar.policy.fallback import Failover, LastKnownGood, Static, covers
-from sidecar.policy.last_known_good import Stored
+from sidecar.policy.last_known_good import NEWS, Stored
 from sidecar.policy.outcome import Outcome, Verdict
 from sidecar.policy.reasons import REASONS
 from sidecar.policy.retry import Denied
@@ -46,6 +48,19 @@ class Call(Protocol):
     def replayable(self) -> bool:
         """Whether the request can be sent again: it has no body, or all of it was kept."""
         ...
+
+
+class Queue:
+    """Wait for `ticket`'s slot: sent True once it is given, False if it was not by `until`.
+
+    The performer puts itself into `ticket.waiter` to hear of it.
+    """
+
+    __slots__ = ("ticket", "until")
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.until = ticket.until
 
 
 class Collect:
@@ -106,7 +121,7 @@ class Recall:
 
 
 class Keep:
-    """Remember `outcome`'s answer as the last known good one, if it may be."""
+    """Remember `outcome`'s answer as the last known good one, if it may be, or what it says about the one there is."""
 
     __slots__ = ("outcome", "rung")
 
@@ -141,7 +156,7 @@ class Reply:
         self.retry_after = retry_after
 
 
-Command = Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply
+Command = Queue | Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply
 Sent = Outcome | Stored | bool | None
 Path = Generator[Command, Sent, None]
 Attempts = Generator[Command, Sent, Outcome]
@@ -163,12 +178,22 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
     route.observer.request_started()
     # Started at the head: the caller waits from then on, whatever we do with the time.
     until = call.started + (route.total if route.total < call.patience else call.patience)
+    # Outside the retries, which have a budget: a token is one request. Before the bulkhead: who is over its rate must
+    # not take a place from those who are not, not even in the queue.
+    rate_limit = route.rate_limit
+    if rate_limit is not None and not rate_limit.admit():
+        route.observer.refused(reasons.RATE_LIMITED)
+        refused = Outcome(Verdict.NEUTRAL, reasons.RATE_LIMITED, retry_after=rate_limit.retry_after())
+        yield from _rescued(call, route, refused, clock, until)
+        return
     # Outside the retries: one request holds one slot however often it is tried, until its last byte.
     bulkhead = route.bulkhead
     if bulkhead is not None and not bulkhead.enter():
-        route.observer.refused(reasons.BULKHEAD_FULL)
-        yield from _rescued(call, route, _refusal(reasons.BULKHEAD_FULL), clock, until)
-        return
+        why_not = yield from _turn(bulkhead, clock, until)
+        if why_not:
+            route.observer.refused(why_not)
+            yield from _rescued(call, route, _refusal(why_not), clock, until)
+            return
     try:
         if call.body_to_come and not (yield Collect(until)):
             yield Reply(reasons.REQUEST_TIMEOUT, "bad_request", 408)
@@ -178,12 +203,26 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
             yield from _rescued(call, route, outcome, clock, until)
             return
         yield Relay(outcome, "ok")
-        keeps = route.keeps
-        if keeps is not None and outcome.status == 200 and call.method == b"GET":
-            yield Keep(keeps, outcome)  # after the relay: remembering must not delay the answer
+        if route.keeps and outcome.status in NEWS and call.method == b"GET":
+            for rung in route.keeps:  # after the relay: remembering must not delay the answer
+                yield Keep(rung, outcome)
     finally:
         if bulkhead is not None:
             bulkhead.leave()
+
+
+def _turn(bulkhead: Bulkhead, clock: Clock, until: float) -> Generator[Command, Sent, str]:
+    """Waits for a slot: empty if it came, otherwise why there is none."""
+    ticket = bulkhead.line_up(until)
+    if isinstance(ticket, str):
+        return ticket
+    came = False
+    try:
+        came = (yield Queue(ticket)) is True and clock() < ticket.until
+    finally:
+        if not came:  # too late, or the caller left: its place goes back, or the slot that came after all
+            bulkhead.withdraw(ticket)
+    return "" if came else reasons.QUEUE_TIMEOUT
 
 
 def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the policies: cut up, it would hide it
@@ -237,6 +276,8 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
             if permit is not None:
                 permit.settle(outcome.verdict, outcome.elapsed)
             upstream.judge(endpoint, outcome.verdict)
+            if route.adapts is not None:  # last: it may hand slots to others, who go on from here
+                route.adapts.judge(outcome)
         if outcome.verdict is _SUCCESS and not retry.lists_successes:
             return outcome
         decision = retry.decide(

@@ -92,15 +92,16 @@ def _names(answer: Answer | None, low: bytes) -> bool:
 def stored_lines(stored: Stored, reason: str, age: float, received: int) -> bytes:
     """Head lines of a last known good answer: marked as such, and not to be kept by anybody on its way.
 
-    `ttl` is negative: how long ago the answer stopped being fresh (RFC 9211 section 2.3). Ours are stale from the
-    moment they are stored, so it is the age.
+    `ttl`: how long the answer stays fresh; negative: how long ago it stopped (RFC 9211 section 2.3). One whose origin
+    says nothing about it is stale from the moment it is made.
     """
     lines = [STATUS_LINES[stored.status]]
     lines += [name + b": " + value + b"\r\n" for name, value in stored.headers]
     seconds = max(0, int(age))
+    ttl = int(stored.fresh_for) - seconds
     lines.append(b"Age: %d\r\n" % seconds)
     lines.append(b"Cache-Control: no-store\r\n")
-    lines.append(b"Cache-Status: sidecar; hit; ttl=-%d; detail=%b\r\n" % (seconds, reason.encode()))
+    lines.append(b"Cache-Status: sidecar; hit; ttl=%d; detail=%b\r\n" % (ttl, reason.encode()))
     lines.append(proxy_status(reason, received))
     lines.append(b"Content-Length: %d\r\n" % len(stored.body))
     return b"".join(lines)

@@ -36,24 +36,53 @@ class MemoryStore:
         self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, key: bytes, stored: Stored) -> None:
-        """Keeps the answer, in place of an older one under the key; others leave until it fits."""
+    def keys(self) -> list[bytes]:
+        """All of them, the first to leave first."""
+        return list(self._entries)
+
+    def peek(self, key: bytes) -> Stored | None:
+        """The same, without a change of who leaves next."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
+
+    def put(self, key: bytes, stored: Stored) -> bool:
+        """Keeps the answer, in place of an older one under the key; others leave until it fits. False: too big."""
         weight = weigh(key, stored)
         if weight > self._max_bytes:
-            return
-        self._remove(key)
+            return False
+        self.forget(key)
         while self.bytes_used + weight > self._max_bytes:
-            self._remove(next(iter(self._entries)))
+            self.forget(next(iter(self._entries)))
         self._entries[key] = (stored, weight)
         self.bytes_used += weight
+        return True
 
-    def _remove(self, key: bytes) -> None:
+    def put_below(self, key: bytes, stored: Stored) -> bool:
+        """Keeps an answer from before all that are here, as the first to leave. False: there is no room for it.
+
+        One that is here under the same key stays.
+        """
+        weight = weigh(key, stored)
+        if self.bytes_used + weight > self._max_bytes:
+            return False
+        if key not in self._entries:
+            self._entries[key] = (stored, weight)
+            self._entries.move_to_end(key, last=False)
+            self.bytes_used += weight
+        return True
+
+    def forget(self, key: bytes) -> bool:
+        """Removes the answer under the key. False: there was none."""
         entry = self._entries.pop(key, None)
-        if entry is not None:
-            self.bytes_used -= entry[1]
+        if entry is None:
+            return False
+        self.bytes_used -= entry[1]
+        return True
 
 
 def weigh(key: bytes, stored: Stored) -> int:
     """What an entry counts for, in bytes."""
-    headers = sum(HEADER + sum(map(len, header)) for header in stored.headers)
-    return ENTRY + len(key) + headers + len(stored.body)
+    weight = ENTRY + len(key) + len(stored.body)
+    for name, value in stored.headers:  # half of what sums take
+        weight += HEADER + len(name) + len(value)
+    return weight

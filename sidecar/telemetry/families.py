@@ -76,12 +76,6 @@ IN_FLIGHT: Final = Family(
     ("route",),
     "Requests matched to the route and not answered yet.",
 )
-QUEUED: Final = Family(
-    "sidecar_queued",
-    "gauge",
-    ("route",),
-    "Requests that wait for a place in the route's bulkhead.",
-)
 CONFIG_RELOADS: Final = Family(
     "sidecar_config_reloads_total",
     "counter",
@@ -102,6 +96,5 @@ COUNTED: Final = (
     FALLBACKS,
     KEPT_AGE,
     IN_FLIGHT,
-    QUEUED,
     CONFIG_RELOADS,
 )

@@ -1,4 +1,4 @@
-"""What is read off living objects when a scrape comes: breakers, endpoints, connections."""
+"""What is read off living objects when a scrape comes: breakers, bulkheads, endpoints, connections."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
@@ -32,6 +32,37 @@ class Losing(Protocol):
         """How many so far."""
 
 
+class Kept(Protocol):
+    """Last known good answers."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    def bytes_used(self) -> int:
+        """In memory."""
+
+
+class Disk(Protocol):
+    """Where they outlive the process."""
+
+    @property
+    def state(self) -> str:
+        """disk, or memory while the disk can't be used."""
+
+    @property
+    def written(self) -> int:
+        """Writes that reached the file."""
+
+    @property
+    def failed(self) -> int:
+        """Writes that failed and are tried again."""
+
+    @property
+    def dropped(self) -> int:
+        """Writes that were given up."""
+
+
 def show(
     prometheus: Prometheus,
     *,
@@ -39,20 +70,38 @@ def show(
     upstreams: Iterable[Upstream],
     pools: Mapping[str, Sequence[Connections]],
     access_log: Losing | None = None,
+    kept: Kept | None = None,
+    disk: Disk | None = None,
 ) -> None:
     """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name."""
     guarded = []
-    for route in routes:
+    limited = []
+    every = tuple(routes)
+    for route in every:
         counters = prometheus.route(route.name)  # shows the route from now on, at 0
         if route.breaker is not None:
             counters.expect_transitions()
             guarded.append(route)
+        if route.bulkhead is not None:
+            limited.append(route)
     groups = tuple(upstreams)
     prometheus.gauge(
         "sidecar_breaker_state",
         "1 for the state the route's breaker is in, 0 for the others.",
         ("route", "state"),
         lambda: _breakers(guarded),
+    )
+    prometheus.gauge(
+        "sidecar_queued",
+        "Requests that wait for a slot of the route's bulkhead.",
+        ("route",),
+        lambda: (((route.name,), _queued(route)) for route in every),
+    )
+    prometheus.gauge(
+        "sidecar_bulkhead_limit",
+        "Slots of the route's bulkhead; an adaptive one moves with the upstream's latency.",
+        ("route",),
+        lambda: _limits(limited),
     )
     prometheus.gauge(
         "sidecar_endpoint_ejected",
@@ -66,6 +115,10 @@ def show(
         ("upstream", "state"),
         lambda: _connections(pools),
     )
+    if kept is not None:
+        _show_kept(prometheus, kept)
+    if disk is not None:
+        _show_disk(prometheus, disk)
     if access_log is not None:
         prometheus.counter(
             "sidecar_access_log_dropped_total",
@@ -75,12 +128,52 @@ def show(
         )
 
 
+def _show_kept(prometheus: Prometheus, kept: Kept) -> None:
+    prometheus.gauge(
+        "sidecar_last_known_good_entries",
+        "Answers kept in memory for when the upstream fails.",
+        (),
+        lambda: [((), len(kept))],
+    )
+    prometheus.gauge(
+        "sidecar_last_known_good_bytes",
+        "Memory they take; state.last_known_good.max_bytes is the bound.",
+        (),
+        lambda: [((), kept.bytes_used)],
+    )
+
+
+def _show_disk(prometheus: Prometheus, disk: Disk) -> None:
+    prometheus.gauge(
+        "sidecar_last_known_good_store",
+        "1 for where answers are kept now, 0 for the other; memory: they would not outlive the process.",
+        ("state",),
+        lambda: [((state,), int(state == disk.state)) for state in ("disk", "memory")],
+    )
+    prometheus.counter(
+        "sidecar_last_known_good_writes_total",
+        "Kept answers that reached the disk (ok), did not and are tried again (failed), or were given up (dropped).",
+        ("result",),
+        lambda: [(("ok",), disk.written), (("failed",), disk.failed), (("dropped",), disk.dropped)],
+    )
+
+
 def _breakers(routes: Iterable[Route]) -> _Samples:
     for route in routes:
         assert route.breaker is not None
         now = route.breaker.state
         for state in STATES:
             yield (route.name, state), int(state == now)
+
+
+def _queued(route: Route) -> int:
+    return 0 if route.bulkhead is None else route.bulkhead.queued
+
+
+def _limits(routes: Iterable[Route]) -> _Samples:
+    for route in routes:
+        assert route.bulkhead is not None
+        yield (route.name,), route.bulkhead.limit
 
 
 def _ejected(upstreams: Iterable[Upstream]) -> _Samples:

@@ -154,7 +154,6 @@ class Prometheus:
         kept = [(route.name, route.newest) for route in routes if route.newest is not None]
         yield families.KEPT_AGE, self._lines(families.KEPT_AGE, (((n,), self._age(at)) for n, at in kept))
         yield families.IN_FLIGHT, self._lines(families.IN_FLIGHT, (((r.name,), r.in_flight) for r in matched))
-        yield families.QUEUED, self._lines(families.QUEUED, (((r.name,), 0) for r in matched))
         yield families.CONFIG_RELOADS, [self._reloads.lines()]
         for family, read in self._read.values():
             yield family, self._lines(family, read())

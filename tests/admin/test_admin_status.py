@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from fixtures.policies import Pool, World
+from fixtures.policies import KEPT, Pool, World
 
 from sidecar import __version__
 from sidecar.admin.status import Status
+from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.outcome import Verdict
 from sidecar.telemetry.prometheus import Prometheus
 
@@ -42,6 +43,8 @@ def status(world: World, prometheus: Prometheus, why: list[str]) -> Status:
         ready=lambda: why[-1],
         draining=lambda: why[-1] == "draining",
         clock=world.clock,
+        kept=KEPT,
+        disk=KEPT,
     )
 
 
@@ -59,6 +62,10 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     world.upstream.judge(world.endpoints[1], Verdict.FAILURE)
     world.endpoints[0].pending = 2
     world.now += 1.0
+    world.routes[0].bulkhead = bulkhead = Bulkhead(1, queue=4, queue_timeout=9.0)
+    bulkhead.enter()
+    for _ in range(2):
+        bulkhead.line_up(9.0)
     nothing = {
         "requests": 0,
         "by_outcome": {},
@@ -69,6 +76,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     quiet = {
         "critical": False,
         "breaker": None,
+        "bulkhead": None,
         "in_flight": 0,
         "totals": nothing,
         "latency": {"p50": None, "p99": None},
@@ -85,6 +93,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "upstream": "connect",
                 "critical": False,
                 "breaker": {"state": "open", "since_seconds": 1.0, "retry_after": 4.0, "dry_run": False},
+                "bulkhead": {"limit": 1, "in_flight": 1, "queued": 2},
                 "in_flight": 1,
                 "totals": {
                     "requests": 1,
@@ -109,7 +118,30 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "connections": {"idle": 4, "active": 6},
             }
         ],
+        "last_known_good": {
+            "entries": 2,
+            "bytes": 3000,
+            "state": "disk",
+            "written": 5,
+            "failed": 1,
+            "dropped": 0,
+        },
     }
+
+
+def test_a_store_without_a_disk(world: World, prometheus: Prometheus) -> None:
+    """It is in memory, and writes nothing that could fail."""
+    status = Status(
+        routes=(),
+        upstreams=(),
+        pools={},
+        totals=prometheus.totals,
+        ready=str,
+        draining=bool,
+        clock=world.clock,
+        kept=KEPT,
+    )
+    assert status()["last_known_good"] == {"entries": 2, "bytes": 3000, "state": "memory"}
 
 
 def test_it_is_json(status: Status) -> None:

@@ -23,7 +23,20 @@ upstreams:
   b: {endpoints: ["http://b.test"]}
 """
 
-PARTS = ("Bulkhead", "Breaker", "Dialer", "Ejection", "Expect", "Match", "Pool", "Retry", "RetryBudget", "Rewrite")
+PARTS = (
+    "AdaptiveLimit",
+    "Bulkhead",
+    "Breaker",
+    "Dialer",
+    "Ejection",
+    "Expect",
+    "Match",
+    "Pool",
+    "RateLimit",
+    "Retry",
+    "RetryBudget",
+    "Rewrite",
+)
 """What a builder makes, by the name it knows it under."""
 
 Made = dict[str, list[dict[str, Any]]]
@@ -121,16 +134,32 @@ def test_a_route_gets_its_times_and_its_ladder(world: World) -> None:
         " unavailable: {status: 599, json: {a: 1}, headers: {Content-Type: text/plain}}"
     ).routes[0]
     assert (built.name, built.total, built.attempt_timeout, built.idle, built.critical) == ("r", 3.0, 1.0, 7.0, False)
-    assert world.made["Bulkhead"] == [{"": 5}]
+    (bulkhead,) = world.made["Bulkhead"]
+    assert bulkhead == {"": 5, "queue": 0, "queue_timeout": 0.1, "adaptive": None}
     kept, other, fixed = built.ladder
     assert isinstance(kept, LastKnownGood)
     assert (kept.max_age, kept.identity, kept.on) == (120.0, (b"authorization", b"x-user"), {"open", "timeout"})
+    assert (kept.overrule, kept.unseen) == (frozenset(), frozenset())
     assert isinstance(other, Failover)
     assert (other.upstream.name, other.on) == ("b", {"connect"})
     assert isinstance(fixed, Static)
     assert fixed.answer == Answer(203, ((b"Content-Type", b"application/json"), (b"X-A", b"b")), b"[1]")
     assert built.unavailable == Answer(599, ((b"Content-Type", b"text/plain"),), b'{"a": 1}')
     assert world.route("critical: true").routes[0].critical
+
+
+def test_a_rung_knows_what_the_upstream_never_sees(world: World) -> None:
+    """Headers that the configuration removes or replaces can't bear on the answer, unless they are declared to."""
+    headers = "headers: {remove: [Cookie], set: {X-Team: t, X-User: u}}"
+    built = world.build(
+        f'upstreams: {{a: {{endpoints: ["http://a.test"], {headers}}}}}\n'
+        "routes: [{name: r, match: {prefix: /}, upstream: a, fallback: [{last_known_good:"
+        " {identity: [X-User], overrule: [no-cache, private]}}]}]\n"
+    )
+    (kept,) = built.routes[0].ladder
+    assert isinstance(kept, LastKnownGood)
+    assert kept.unseen == {b"cookie", b"x-team"}
+    assert kept.overrule == {"no-cache", "private"}
 
 
 def test_expect_gets_every_condition(world: World) -> None:
@@ -264,7 +293,8 @@ CHANGES = {
     "upstream": "b",
     "timeout": {"total": "3s", "attempt": "1s", "idle": "1s"},
     "rewrite": {"prefix": "/x/", "host": "keep"},
-    "bulkhead": {"in_flight": "3"},
+    "rate_limit": {"per_second": "9", "burst": "9"},
+    "bulkhead": {"in_flight": "3", "queue": "3", "queue_timeout": "9ms", "adaptive": "true"},
     "unavailable": {"status": "599", "json": "{a: 2}", "headers": "{X-A: b}"},
     "expect": {
         "status": "[201]",
@@ -299,7 +329,7 @@ CHANGES = {
 }
 """A value other than the default for every key of a route but the ladder's and the match's (tested above)."""
 
-NEEDS = {"unavailable": "json: 1", "bulkhead": "", "expect": "", "rewrite": ""}
+NEEDS = {"unavailable": "json: 1", "rate_limit": "", "bulkhead": "", "expect": "", "rewrite": ""}
 """What an optional policy needs besides, to be compared with."""
 
 
@@ -372,6 +402,8 @@ def _marks(info: Any) -> list[Any]:
         (policies.Backoff, ("retry", "backoff")),
         (policies.Budget, ("retry", "budget")),
         (policies.SlowCalls, ("breaker", "slow_calls")),
+        (policies.Bulkhead, ("bulkhead",)),
+        (policies.RateLimit, ("rate_limit",)),
     ],
 )
 def test_no_key_is_forgotten_above(model: type[BaseModel], path: tuple[str, ...]) -> None:

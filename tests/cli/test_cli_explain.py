@@ -72,6 +72,7 @@ GET /toggles: route toggles (/c.yaml:6)
   breaker      consecutive_failures 5 (default), failure_ratio 50% (default), minimum_requests 20 (default), \
 window 30s (default), open_for 5s (default), open_for_max 1m (default), probes 1 (default), \
 successes_to_close 2 (default)
+  rate_limit   none (default)
   bulkhead     none (default)
   expect       none: any answer that is not a failure will do (default)
   fallback     1. last known good, max_age 1h (default), identity Authorization; 2. static 200 (default) {} (on open); \
@@ -112,6 +113,39 @@ def test_host_and_headers_choose_the_route(explain: Callable[..., str]) -> None:
         assert "bulkhead     in_flight 3, queue 0 (default)\n" in text
         assert "expect       status 200, /code is 0, /data is there, max_body 1MiB (default)\n" in text
         assert "     15.000s  the caller gets 503 with the sidecar's own document\n" in text
+
+
+def test_the_wait_in_the_queue_is_inside_the_total(tmp_path: Path, capsys: Output) -> None:
+    """It comes first, moves the attempts, and does not move the end."""
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        """\
+upstreams: {u: {endpoints: ["http://h:1"]}}
+routes:
+  - name: r
+    match: {prefix: /}
+    upstream: u
+    timeout: {attempt: 2s, total: 4s}
+    retry: {attempts: 2}
+    rate_limit: {per_second: 5}
+    bulkhead: {in_flight: 7, queue: 20, queue_timeout: 500ms, adaptive: true}
+"""
+    )
+    assert main(["explain", str(file), "GET", "/x"]) == 0
+    text = capsys.readouterr().out
+    assert "  rate_limit   per_second 5, burst 100 (default)\n" in text
+    assert "  bulkhead     in_flight 7, queue 20, queue_timeout 500ms, adaptive: in_flight is the most\n" in text
+    assert (
+        text.partition("it may:\n")[2]
+        == """\
+      0.000s  waits for a slot of the bulkhead, up to 500ms of timeout.total
+      0.500s  attempt 1 of 2 at u
+      2.500s  attempt 1 times out
+      2.525s  attempt 2 of 2 at u, after a backoff of up to 25ms
+      4.000s  attempt 2 is cut off by timeout.total
+      4.000s  the caller gets 504 (503 when the breaker is open) with the sidecar's own document
+"""
+    )
 
 
 def test_what_an_unsafe_method_cannot_do(explain: Callable[..., str]) -> None:

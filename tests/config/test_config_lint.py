@@ -165,6 +165,21 @@ FINDINGS = [
         ["route 'again' can never match: 'r' (line 4)"],
     ),
     (
+        _config("timeout: {total: 1s}\n    bulkhead: {queue: 5, queue_timeout: 1s}"),
+        "error[queue-over-total] routes[0].bulkhead.queue_timeout 7:41",
+        ["bulkhead.queue_timeout 1s is not below timeout.total 1s", "of which it is a part"],
+    ),
+    (
+        _config("timeout: {total: 80ms}\n    bulkhead: {queue: 5}"),
+        "error[queue-over-total] routes[0].bulkhead.queue_timeout 7:5",
+        ["bulkhead.queue_timeout 100ms (default) is not below timeout.total 80ms"],
+    ),
+    (
+        _config("timeout: {attempt: 5s, total: 10025ms}\n    retry: {attempts: 2}\n    bulkhead: {queue: 5}"),
+        "warning[attempts-over-total] routes[0].retry.attempts 7:23",
+        ["and the wait in the bulkhead's queue take up to 10.125s", "attempt 2 cannot run its full time"],
+    ),
+    (
         _config("timeout: {total: 0}"),
         "error[no-deadline] routes[0].timeout.total 6:22",
         ["timeout.total 0 is no deadline", "for ever"],
@@ -197,6 +212,7 @@ def test_every_code_of_the_contract_is_tested() -> None:
     assert tested == {
         "total-over-caller",
         "attempts-over-total",
+        "queue-over-total",
         "attempt-over-total",
         "critical-invented",
         "unsafe-retry",

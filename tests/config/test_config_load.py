@@ -70,10 +70,12 @@ ROUTE = [  # on line 6, column 5: more of the route
         "breaker: {slow_calls: {longer: 1s}}",
         "6:28: routes[0].breaker.slow_calls.longer: unknown key; did you mean",
     ),
-    ("bulkhead: {queue: 5}", "6:23: routes[0].bulkhead.queue: a queue is not yet supported"),
-    ("bulkhead: {adaptive: true}", "6:26: routes[0].bulkhead.adaptive: this key is not yet supported"),
+    ("bulkhead: {queue: -1}", "6:23: routes[0].bulkhead.queue: must be at least 0"),
+    ("bulkhead: {queue_timeout: 0}", "6:31: routes[0].bulkhead.queue_timeout: must be more than 0"),
+    ("bulkhead: {adaptive: often}", "6:26: routes[0].bulkhead.adaptive: must be true or false"),
     ("bulkhead: {in_flight: 0}", "6:27: routes[0].bulkhead.in_flight: must be at least 1"),
-    ("rate_limit: {per_second: 5}", "6:5: routes[0].rate_limit: this key is not yet supported"),
+    ("rate_limit: {per_second: 0}", "6:30: routes[0].rate_limit.per_second: must lie between 0.001 and 100000"),
+    ("rate_limit: {burst: 0}", "6:25: routes[0].rate_limit.burst: must be at least 1"),
     ("expect: {json_schema: x.json}", "6:27: routes[0].expect.json_schema: this key is not yet supported"),
     ("expect: {json_equals: {code: 0}}", "6:28: routes[0].expect.json_equals.code: must be a JSON pointer"),
     ("expect: {status: 200}", "6:22: routes[0].expect.status: must be a list"),
@@ -94,6 +96,14 @@ ROUTE = [  # on line 6, column 5: more of the route
     (
         "fallback: [{last_known_good: {max_age: 0}}]",
         "6:44: routes[0].fallback[0].last_known_good.max_age: must be m",
+    ),
+    (
+        "fallback: [{last_known_good: {overrule: [private]}}]",
+        "6:17: routes[0].fallback[0].last_known_good: overrule: private needs identity",
+    ),
+    (
+        "fallback: [{last_known_good: {overrule: [no-store]}}]",
+        "6:46: routes[0].fallback[0].last_known_good.overrule[0]: must be one of 'no-cache'",
     ),
     (
         "fallback: [{last_known_good: {identity: [a b]}}]",
@@ -153,8 +163,12 @@ TOP = [  # on line 6, column 1: more of the file
     ("defaults: {breaker: {windw: 1s}}", "6:22: defaults.breaker.windw: unknown key; did you mean 'window'?"),
     ("defaults: []", "6:1: defaults: must be a mapping"),
     (
-        "state: {last_known_good: {store: disk}}",
-        "6:34: state.last_known_good.store: disk or redis is not yet",
+        "state: {last_known_good: {store: redis}}",
+        "6:34: state.last_known_good.store: redis is not yet supported",
+    ),
+    (
+        "state: {last_known_good: {store: disk, path: state}}",
+        "6:46: state.last_known_good.path: must be a directory's whole path",
     ),
     ("state: {shared: {redis: 'redis://h'}}", "6:9: state.shared: this key is not yet supported"),
     ("notify: [{webhook: 'https://h/x'}]", "6:1: notify: this key is not yet supported"),

@@ -11,7 +11,9 @@ from sidecar.policy.last_known_good import (
     CREDENTIALS,
     NEGOTIATED,
     Header,
+    Stored,
     cleaned,
+    confirms,
     identity,
     key,
     question,
@@ -257,3 +259,33 @@ def test_storing_and_serving_agree_on_what_is_negotiated() -> None:
         vary = [(b"vary", b"Vary", name)]
         assert not storable([], vary, declared_identity=())
         assert asks([(name, name, b"1")], ()) != asks([], ())
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "same"),
+    [
+        ([("ETag", '"1"')], [("ETag", '"1"')], True),
+        ([("ETag", 'W/"1"')], [("etag", '"1"')], True),
+        ([("ETag", '"2"')], [("ETag", '"1"')], False),
+        ([("ETag", '"1"')], [], False),
+        ([("ETag", '"2"'), ("Last-Modified", "x")], [("ETag", '"1"'), ("Last-Modified", "x")], False),
+        ([("Last-Modified", "x")], [("Last-Modified", "x")], True),
+        ([("Last-Modified", "x")], [("Last-Modified", "y")], False),
+        ([], [], False),
+        ([], [("ETag", '"1"')], False),
+    ],
+)
+def test_a_304_speaks_of_the_kept_answer_or_of_another(
+    new: list[tuple[str, str]], old: list[tuple[str, str]], same: bool  # noqa: FBT001 - a table
+) -> None:  # fmt: skip
+    """By its validator; without one it speaks of nothing that we know."""
+    kept = Stored(200, tuple((name.encode(), value.encode()) for name, value in old), b"", 0.0)
+    assert confirms(lines(*new), kept) == same
+
+
+def test_private_may_be_overruled_and_no_store_not() -> None:
+    """By the operator of a route whose key says who asks."""
+    response = lines(("Cache-Control", "private"))
+    assert not storable([], response, declared_identity=(), overruled={"private"})
+    response += lines(("Cache-Control", "no-store"))
+    assert storable([], response, declared_identity=(), overruled={"private", "no-store"})

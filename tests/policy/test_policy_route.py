@@ -57,11 +57,14 @@ def route(*ladder: Rung, expect: Expect | None = None) -> Route:
     )
 
 
-def test_it_knows_the_rung_that_remembers() -> None:
-    """The first one, wherever it stands in the ladder."""
+def test_it_knows_the_rungs_that_remember() -> None:
+    """All of them, wherever they stand. Those that declare the same identity share: the first keeps for both."""
     kept = LastKnownGood(max_age=60.0, identity=())
-    assert route(STATIC, kept, LastKnownGood(max_age=1.0, identity=())).keeps is kept
-    assert route(STATIC).keeps is None
+    again = LastKnownGood(max_age=1.0, identity=())
+    other = LastKnownGood(max_age=1.0, identity=(b"x-user",))
+    assert route(STATIC, kept, again).keeps == (kept,)
+    assert set(route(kept, STATIC, other, again).keeps) == {kept, other}
+    assert route(STATIC).keeps == ()
 
 
 def test_it_sees_whole_bodies_where_somebody_must_look_at_them() -> None:

@@ -11,6 +11,7 @@ from proxy_fakes import (
     UNAVAILABLE,
     Call,
     HandClock,
+    Middle,
     Recorder,
     a_breaker,
     a_route,
@@ -20,18 +21,21 @@ from proxy_fakes import (
 )
 
 from sidecar.policy import reasons
+from sidecar.policy.adaptive import AdaptiveLimit
 from sidecar.policy.answer import Answer
 from sidecar.policy.budget import RetryBudget
 from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.endpoints import Endpoint
 from sidecar.policy.fallback import Failover, LastKnownGood, Static
 from sidecar.policy.outcome import Outcome, Verdict
+from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.router import Match, Router
 from sidecar.proxy.path import (
     Attempt,
     Collect,
     Command,
     Keep,
+    Queue,
     Recall,
     Relay,
     Reply,
@@ -172,7 +176,8 @@ def test_an_answer_that_is_no_failure_is_never_masked(status: int) -> None:
     play = Play(critical=True, unavailable=UNAVAILABLE, ladder=(LKG, Failover, STATIC))
     play.expect(Attempt)
     answer = ok(status)
-    play.send(answer).relays(answer)
+    relay = play.send(answer).expect(Relay)
+    assert (relay.outcome, relay.label, relay.rescued) == (answer, "ok", "")
 
 
 def test_429_counts_as_throttled_and_is_passed_on_all_the_same() -> None:
@@ -464,6 +469,176 @@ def test_a_full_bulkhead_refuses_and_takes_no_slot() -> None:
     play.send(stored()).expect(Serve)
 
 
+def full(play: Play | None = None, **more: Any) -> Bulkhead:
+    """One slot, taken; two may wait for 0.5 s."""
+    clock = HandClock() if play is None else play.clock
+    bulkhead = Bulkhead(1, **({"queue": 2, "queue_timeout": 0.5, "clock": clock} | more))
+    assert bulkhead.enter()
+    return bulkhead
+
+
+def queued(**route: Any) -> Play:
+    """A request on a route whose one slot somebody else has."""
+    play = Play(**route)
+    play.route.bulkhead = full(play)
+    return play
+
+
+def test_who_waits_gets_the_slot_when_it_is_free_and_goes_on() -> None:
+    """The wait is part of the deadline; nothing was asked of breaker, budget or upstream meanwhile."""
+    play = queued(breaker={})
+    command = play.expect(Queue)
+    assert command.until == 1000.5
+    bulkhead = play.route.bulkhead
+    assert bulkhead is not None
+    assert (bulkhead.queued, bulkhead.in_flight) == (1, 1)
+    assert (play.a.pending, play.b.pending) == (0, 0)
+    play.clock.now += 0.4
+    bulkhead.leave()
+    assert command.ticket.given
+    attempt = play.send(True).expect(Attempt)  # noqa: FBT003 - what a Queue is sent
+    assert attempt.until == 1010.0
+    good = ok()
+    play.send(good).relays(good)
+    assert play.told.told == [("request_started",)]
+
+
+def test_who_waits_too_long_is_refused_and_frees_its_place() -> None:
+    """503 queue_timeout, counted; no attempt was made."""
+    play = queued()
+    play.expect(Queue)
+    play.clock.now += 0.5
+    reply = play.send(False).expect(Reply)  # noqa: FBT003 - the same
+    assert (reply.reason, reply.label, reply.status) == ("queue_timeout", "refused", 503)
+    assert play.route.bulkhead is not None
+    assert play.route.bulkhead.queued == 0
+    assert play.told.of("refused") == [["queue_timeout"]]
+    play.route.bulkhead.leave()
+    play.ends()
+
+
+def test_a_slot_that_comes_too_late_is_passed_on() -> None:
+    """When the loop was held up: who has waited too long is refused, whatever the order in which it hears of it."""
+    play = queued()
+    play.expect(Queue)
+    bulkhead = play.route.bulkhead
+    assert bulkhead is not None
+    play.clock.now += 0.5
+    bulkhead.leave()
+    reply = play.send(True).expect(Reply)  # noqa: FBT003 - what a Queue is sent
+    assert reply.reason == "queue_timeout"
+    assert bulkhead.in_flight == 0
+    play.ends()
+
+
+def test_a_critical_route_says_503_and_a_rung_for_refusals_helps() -> None:
+    """As with every refusal."""
+    play = queued(
+        critical=True, unavailable=UNAVAILABLE, ladder=(Static(Answer(200, (), b"{}"), on=frozenset({"open"})),)
+    )
+    play.expect(Queue)
+    reply = play.send(False).expect(Reply)  # noqa: FBT003 - the same
+    assert (reply.reason, reply.label, reply.status) == ("queue_timeout", "fail_closed", 503)
+    play = queued(ladder=(Static(Answer(200, (), b"{}"), on=frozenset({"refused"})),))
+    play.expect(Queue)
+    reply = play.send(False).expect(Reply)  # noqa: FBT003 - the same
+    assert (reply.reason, reply.label, reply.status) == ("queue_timeout", "static", 200)
+
+
+def test_a_caller_with_less_time_waits_less() -> None:
+    """Not longer than it would listen; and not at all if that is over."""
+    play = queued(call={"patience": 0.2})
+    assert play.expect(Queue).until == 1000.2
+    play = queued(call={"patience": 0.2})
+    play.clock.now += 0.2
+    assert play.expect(Reply).reason == "queue_timeout"
+
+
+def test_closing_in_the_queue_gives_the_place_back() -> None:
+    """Also when the slot has come and the path has not heard of it: it goes to the next."""
+    play = queued()
+    play.expect(Queue)
+    bulkhead = play.route.bulkhead
+    assert bulkhead is not None
+    play.path.close()
+    assert bulkhead.queued == 0
+
+    play = queued()
+    play.expect(Queue)
+    bulkhead = play.route.bulkhead
+    assert bulkhead is not None
+    bulkhead.leave()
+    assert bulkhead.in_flight == 1
+    play.path.close()
+    assert bulkhead.in_flight == 0
+
+
+def test_a_body_is_waited_for_with_the_slot_not_for_it() -> None:
+    """First its turn, then its body."""
+    play = queued(call={"body_to_come": True})
+    play.expect(Queue)
+    assert play.route.bulkhead is not None
+    play.route.bulkhead.leave()
+    play.send(True).expect(Collect)  # noqa: FBT003 - what a Queue is sent
+
+
+def test_an_adaptive_limit_hears_of_every_attempt() -> None:
+    """Of retries too, and after the endpoint was judged; not of one that was abandoned."""
+    heard: list[tuple[Outcome, int]] = []
+
+    class Listening(AdaptiveLimit):
+        def judge(self, outcome: Outcome, in_flight: int) -> bool:
+            heard.append((outcome, in_flight))
+            return False
+
+    clock = HandClock()
+    limit = Listening(ceiling=5, clock=clock, rng=Middle())
+    play = Play(bulkhead=Bulkhead(5, adaptive=limit, clock=clock), retry={"attempts": 2})
+    play.expect(Attempt)
+    first, second = lost(), ok()
+    play.send(first).expect(Wait)
+    play.send().expect(Attempt)
+    play.send(second).relays(second)
+    assert heard == [(first, 1), (second, 1)]
+
+
+# The rate limit.
+
+
+def test_over_the_rate_is_429_with_the_time_of_the_next_token() -> None:
+    """It comes before the bulkhead: no slot, no place, no attempt."""
+    play = Play(bulkhead=Bulkhead(5))
+    play.route.rate_limit = RateLimit(per_second=0.5, burst=1, clock=play.clock)
+    assert play.route.rate_limit.admit()
+    reply = play.expect(Reply)
+    assert (reply.reason, reply.label, reply.status) == ("rate_limited", "refused", 429)
+    assert reply.retry_after == pytest.approx(2.0)
+    assert play.told.of("refused") == [["rate_limited"]]
+    play.ends()
+
+
+def test_over_the_rate_is_503_on_a_critical_route() -> None:
+    """Whoever reads 429 there would take it for the upstream's."""
+    play = Play(critical=True)
+    play.route.rate_limit = RateLimit(per_second=0.5, burst=1, clock=play.clock)
+    play.route.rate_limit.admit()
+    reply = play.replies("rate_limited", "fail_closed", 503)
+    assert reply.retry_after == pytest.approx(2.0)
+
+
+def test_a_token_is_taken_per_request_and_not_per_attempt() -> None:
+    """Retries have a budget of their own."""
+    play = Play(retry={"attempts": 2})
+    limit = play.route.rate_limit = RateLimit(per_second=0.001, burst=2, clock=play.clock)
+    play.expect(Attempt)
+    play.send(lost()).expect(Wait)
+    play.send().expect(Attempt)
+    good = ok()
+    play.send(good).relays(good)
+    assert limit.admit()
+    assert not limit.admit()
+
+
 # The ladder.
 
 
@@ -509,8 +684,22 @@ def test_a_good_answer_is_kept_after_it_was_relayed() -> None:
     play.ends()
 
 
-@pytest.mark.parametrize(("method", "status"), [(b"GET", 203), (b"GET", 404), (b"POST", 200), (b"HEAD", 200)])
-def test_only_200_to_get_is_kept(method: bytes, status: int) -> None:
+@pytest.mark.parametrize("status", [304, 401, 403, 404, 410])
+def test_what_bears_on_the_kept_answer_is_noted_for_every_rung(status: int) -> None:
+    """It still holds, or is gone, or is no longer for this caller: each rung that keeps must know, once."""
+    other, again = LastKnownGood(60.0, ()), LastKnownGood(1.0, LKG.identity)
+    play = Play(ladder=(LKG, STATIC, other, again))
+    play.expect(Attempt)
+    answer = ok(status)
+    play.send(answer).expect(Relay)
+    keeps = [play.send().expect(Keep) for _ in range(2)]
+    assert {keep.rung for keep in keeps} == {LKG, other}
+    assert {keep.outcome for keep in keeps} == {answer}
+    play.send().ends()
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 203), (b"GET", 400), (b"POST", 200), (b"HEAD", 404)])
+def test_nothing_else_is_noted(method: bytes, status: int) -> None:
     """Nothing else answers the same question again."""
     play = Play(ladder=(LKG,), call={"method": method})
     play.expect(Attempt)

@@ -16,6 +16,7 @@ from proxy_fakes import (
     THROTTLED,
     Call,
     HandClock,
+    Middle,
     Recorder,
     a_breaker,
     a_retry,
@@ -25,11 +26,13 @@ from proxy_fakes import (
 )
 
 from sidecar.policy import reasons
+from sidecar.policy.adaptive import AdaptiveLimit
 from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.ejection import Ejection
 from sidecar.policy.endpoints import Endpoint
 from sidecar.policy.fallback import Failover, LastKnownGood
 from sidecar.policy.outcome import Outcome, judge_status
+from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.router import Match, Router
 from sidecar.proxy.path import (
     Attempt,
@@ -37,6 +40,7 @@ from sidecar.proxy.path import (
     Command,
     Keep,
     Path,
+    Queue,
     Recall,
     Relay,
     Reply,
@@ -48,6 +52,9 @@ from sidecar.proxy.path import (
 
 PROBES = 2
 LIMIT = 6
+PLACES = 3
+QUEUE_TIMEOUT = 0.5
+RATE, BURST = 5.0, 15
 RATIO, PER_SECOND, WINDOW = 0.1, 0.1, 10.0
 ANY = st.integers(0, 20)
 LISTED = ("connect_failure", "reset", "timeout", 408, 429, 503)
@@ -68,11 +75,30 @@ class Running:
     gone: bool = False
 
 
+@dataclass(eq=False)
+class Waiting:
+    """A request's place in the bulkhead's queue."""
+
+    machine: "RequestPaths"
+    one: Running
+
+    def slot_given(self) -> None:
+        """It goes on with its slot, while another one leaves."""
+        assert isinstance(self.one.command, Queue)
+        self.machine.handed += 1
+        self.one.holds_slot = self.machine.clock.now < self.one.due  # too late, and it passes the slot on
+        self.machine._go_on(self.one, True)  # noqa: FBT003 - what a Queue is sent
+
+    def withdrawn(self) -> None:
+        """It waits no more."""
+
+
 class RequestPaths(RuleBasedStateMachine):
-    """One route with everything on: breaker, budget, bulkhead, three endpoints, a replica, last known good."""
+    """One route with everything on: rate limit, bulkhead and queue, breaker, budget, endpoints, replica, memory."""
 
     consecutive_failures = 3
     failure_ratio = 0.6
+    adaptive = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,13 +120,17 @@ class RequestPaths(RuleBasedStateMachine):
             lease=20.0,
             on_change=self._moved,
         )
-        self.bulkhead = Bulkhead(LIMIT)
+        follows = AdaptiveLimit(ceiling=LIMIT, clock=self.clock, rng=Middle()) if self.adaptive else None
+        self.bulkhead = Bulkhead(LIMIT, queue=PLACES, queue_timeout=QUEUE_TIMEOUT, adaptive=follows, clock=self.clock)
+        self.handed = 0
+        """Slots given to who waited."""
         self.route = a_route(
             self.clock,
             self.upstream,
             self.told,
             breaker=self.breaker,
             bulkhead=self.bulkhead,
+            rate_limit=RateLimit(per_second=RATE, burst=BURST, clock=self.clock),
             ladder=(LastKnownGood(60.0, ()), Failover(self.replica)),
         )
         self.route.retry = a_retry(self.upstream.budget, attempts=3, on=LISTED, idempotency_key=True)
@@ -173,11 +203,11 @@ class RequestPaths(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         """A caller leaves, wherever it stands: which says nothing about the upstream."""
         for one in self._one(which, Command):
-            before = self._standing()
+            before, handed = self._standing(), self.handed
             ejected = self.upstream.ejected()
             one.path.close()
             self._gone(one)
-            assert self._standing() == before, "a leaver moved the breaker"
+            assert self._standing() == before or self.handed > handed, "a leaver moved the breaker"
             assert self.upstream.ejected() == ejected, "a leaver ejected an endpoint"
 
     @rule(seconds=st.sampled_from([0.05, 0.1, 0.3, 1.0, 4.0, 8.0]))
@@ -222,18 +252,19 @@ class RequestPaths(RuleBasedStateMachine):
         if isinstance(one.command, Attempt):
             took = one.command.timeout
             hurried = one.call.patience < self.route.total and took < self.route.attempt_timeout
-            before = self._standing()
+            before, handed = self._standing(), self.handed
             self._end(one, Outcome(FAILURE, reasons.ATTEMPT_TIMEOUT, elapsed=took, sent=True))
-            assert not hurried or self._standing() == before, "a caller in a hurry was blamed on the upstream"
+            blamed = hurried and self._standing() != before and self.handed == handed
+            assert not blamed, "a caller in a hurry was blamed on the upstream"
         else:
-            self._go_on(one, False if isinstance(one.command, Collect) else None)
+            self._go_on(one, False if isinstance(one.command, Collect | Queue) else None)
 
     def _end(self, one: Running, outcome: Outcome) -> None:
         """An attempt ends. One that was let through before the breaker moved is a straggler."""
-        before = self._standing()
+        before, handed = self._standing(), self.handed
         straggler = one.generation not in (self.moves, -1)
         self._go_on(one, outcome)
-        if straggler:
+        if straggler and self.handed == handed:
             assert self._standing() == before, "a straggler changed something"
 
     def _go_on(self, one: Running, sent: Sent) -> None:
@@ -260,6 +291,10 @@ class RequestPaths(RuleBasedStateMachine):
                 one.is_probe = self.breaker.state == "half_open"
         elif isinstance(command, Wait):
             one.due = self.clock.now + command.seconds
+        elif isinstance(command, Queue):
+            assert self.clock.now < command.until <= self.clock.now + QUEUE_TIMEOUT
+            one.due = command.until
+            command.ticket.waiter = Waiting(self, one)
         elif isinstance(command, Collect):
             one.due = command.until
 
@@ -282,6 +317,20 @@ class RequestPaths(RuleBasedStateMachine):
     def slots_are_held_by_those_under_way(self) -> None:
         """And never more than there are."""
         assert self.bulkhead.in_flight == sum(one.holds_slot for one in self.live) <= LIMIT
+
+    @invariant()
+    def the_queue_is_who_waits_and_no_slot_is_free_meanwhile(self) -> None:
+        """Bounded; nobody in it holds a slot, and nobody is kept waiting for nothing."""
+        waiting = [one for one in self.live if isinstance(one.command, Queue)]
+        assert self.bulkhead.queued == len(waiting) <= PLACES
+        assert not any(one.holds_slot for one in waiting)
+        assert not waiting or self.bulkhead.in_flight >= self.bulkhead.limit
+
+    @invariant()
+    def no_more_start_than_the_rate_allows(self) -> None:
+        """A token each, however often they are tried."""
+        refused = self.told.of("refused").count([reasons.RATE_LIMITED])  # type: ignore[arg-type]
+        assert self.requests - refused <= BURST + RATE * self.clock.now + 1e-6
 
     @invariant()
     def endpoints_count_their_attempts(self) -> None:
@@ -312,7 +361,7 @@ class RequestPaths(RuleBasedStateMachine):
     @invariant()
     def nothing_survives(self) -> None:
         """With nobody under way nothing is held."""
-        assert self.bulkhead.in_flight == 0
+        assert (self.bulkhead.in_flight, self.bulkhead.queued) == (0, 0)
         assert not any(endpoint.pending for endpoint in (*self.endpoints, self.spare))
 
     def teardown(self) -> None:
@@ -330,10 +379,11 @@ class RequestPaths(RuleBasedStateMachine):
 
 
 class PathsWithoutBreaker(RequestPaths):
-    """The same, with nothing but the budget between an outage and its retries."""
+    """The same, with nothing but the budget between an outage and its retries; the limit follows latency."""
 
     consecutive_failures = 0
     failure_ratio = 0.0
+    adaptive = True
 
 
 TestRequestPaths = RequestPaths.TestCase

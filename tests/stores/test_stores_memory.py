@@ -16,8 +16,8 @@ MAX = 6 * ENTRY
 
 def answer(size: int, stored_at: float = 0.0, headers: int = 1) -> Stored:
     """A kept answer with a body of that size."""
-    line = (b"content-type", b"Content-Type", b"application/json")
-    return Stored(200, (line,) * headers, b"x" * size, stored_at)
+    line = (b"Content-Type", b"application/json")
+    return Stored(200, (line,) * headers, b"x" * size, stored_at, 60.0, 3600.0)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -47,9 +47,30 @@ class StoreMachine(RuleBasedStateMachine):
         if key in self.model:
             self.model.move_to_end(key)
 
+    @rule(key=st.sampled_from(KEYS))
+    def peek(self, key: bytes) -> None:
+        """The same answer; who leaves next stays as it was."""
+        assert self.store.peek(key) is self.model.get(key)
+
+    @rule(key=st.sampled_from(KEYS))
+    def forget(self, key: bytes) -> None:
+        """It is gone, and says whether it was there."""
+        assert self.store.forget(key) is (self.model.pop(key, None) is not None)
+
+    @rule(key=st.sampled_from(KEYS), size=st.integers(0, MAX))
+    def put_below(self, key: bytes, size: int) -> None:
+        """Only into free room, as the first to leave, and never in place of another."""
+        stored = answer(size)
+        fits = sum(weigh(k, s) for k, s in self.model.items()) + weigh(key, stored) <= MAX
+        assert self.store.put_below(key, stored) is fits
+        if fits and key not in self.model:
+            self.model[key] = stored
+            self.model.move_to_end(key, last=False)
+
     @invariant()
     def agrees(self) -> None:
-        """Same size, same weight, within the bound."""
+        """Same keys in the same order, same weight, within the bound."""
+        assert self.store.keys() == list(self.model)
         assert len(self.store) == len(self.model)
         assert self.store.bytes_used == sum(weigh(k, s) for k, s in self.model.items()) <= MAX
 
@@ -96,8 +117,9 @@ def test_the_weight_is_not_less_than_what_the_objects_take() -> None:
     for headers in (0, 1, 30):
         key, stored = b"k" * 32, answer(500, headers=headers)
         fields = [(bytes(bytearray(part)) for part in line) for line in stored.headers]
-        objects = [key, stored, stored.headers, stored.body, stored.stored_at, ("entry", 1), 1000]
+        times = [stored.stored_at, stored.fresh_for, stored.usable_for]
+        objects = [key, stored, stored.headers, stored.body, *times, ("entry", 1), 1000]
         total = sum(map(sys.getsizeof, objects)) + sum(
-            sys.getsizeof(("", "", "")) + sum(map(sys.getsizeof, line)) for line in fields
+            sys.getsizeof(("", "")) + sum(map(sys.getsizeof, line)) for line in fields
         )
         assert weigh(key, stored) >= total

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fixtures.policies import Pool, World
+from fixtures.policies import KEPT, Pool, World
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.outcome import Verdict
 from sidecar.telemetry import gauges
 from sidecar.telemetry.prometheus import Prometheus
@@ -45,8 +46,32 @@ def prometheus(world: World) -> Prometheus:
         upstreams=[world.upstream],
         pools={"connect": [Pool(1, 2), Pool(3, 4)]},
         access_log=Losing(9),
+        kept=KEPT,
+        disk=KEPT,
     )
     return made
+
+
+def test_kept_answers_and_where_they_are(prometheus: Prometheus) -> None:
+    """How many, how large, what became of their writes; exactly one of the two places holds them."""
+    found = {key: value for key, value in shown(prometheus).items() if key[0].startswith("sidecar_last_known_good")}
+    assert found == {
+        ("sidecar_last_known_good_entries",): 2,
+        ("sidecar_last_known_good_bytes",): 3000,
+        ("sidecar_last_known_good_store", "disk"): 1,
+        ("sidecar_last_known_good_store", "memory"): 0,
+        ("sidecar_last_known_good_writes_total", "ok"): 5,
+        ("sidecar_last_known_good_writes_total", "failed"): 1,
+        ("sidecar_last_known_good_writes_total", "dropped"): 0,
+    }
+
+
+def test_a_store_in_memory_has_no_disk_to_tell_about(world: World) -> None:
+    """An alert on `state="memory"` must not strike where memory is what was asked for."""
+    made = Prometheus()
+    gauges.show(made, routes=world.routes, upstreams=(), pools={}, kept=KEPT)
+    names = {key[0] for key in shown(made) if key[0].startswith("sidecar_last_known_good")}
+    assert names == {"sidecar_last_known_good_entries", "sidecar_last_known_good_bytes"}
 
 
 def test_a_breaker_is_in_exactly_one_state(world: World, prometheus: Prometheus) -> None:
@@ -67,6 +92,24 @@ def test_transitions_of_a_guarded_route_begin_at_zero(prometheus: Prometheus) ->
     found = [key[1:] for key in shown(prometheus) if key[0] == "sidecar_breaker_transitions_total"]
     assert len(found) == 4
     assert ("guarded", "closed", "open") in found
+
+
+def test_a_bulkhead_shows_its_limit_and_who_waits(world: World) -> None:
+    """Every route says how many wait, 0 without a queue; only a bulkhead has a limit, and that may move."""
+    world.routes[0].bulkhead = bulkhead = Bulkhead(1, queue=4, queue_timeout=9.0)
+    bulkhead.enter()
+    for _ in range(2):
+        bulkhead.line_up(9.0)
+    made = Prometheus()
+    gauges.show(made, routes=world.routes, upstreams=[], pools={})
+
+    def about(name: str) -> dict[Any, float]:
+        return {key[1]: value for key, value in shown(made).items() if key[0] == name}
+
+    assert about("sidecar_queued") == {"guarded": 2, "open": 0}
+    assert about("sidecar_bulkhead_limit") == {"guarded": 1}
+    bulkhead.limit = 7
+    assert about("sidecar_bulkhead_limit") == {"guarded": 7}
 
 
 def test_an_ejected_endpoint_shows_until_it_is_back(world: World, prometheus: Prometheus) -> None:

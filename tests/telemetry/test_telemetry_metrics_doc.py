@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures.policies import World
+from fixtures.policies import KEPT, World
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.policy.reasons import REASONS
@@ -60,7 +60,15 @@ def words(cell: str) -> tuple[str, ...]:
 def prometheus() -> Prometheus:
     """Counters that show all there is to show."""
     made, world = Prometheus(), World()
-    gauges.show(made, routes=world.routes, upstreams=[world.upstream], pools={"connect": []}, access_log=NoLoss())
+    gauges.show(
+        made,
+        routes=world.routes,
+        upstreams=[world.upstream],
+        pools={"connect": []},
+        access_log=NoLoss(),
+        kept=KEPT,
+        disk=KEPT,
+    )
     return made
 
 

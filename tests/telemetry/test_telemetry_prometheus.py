@@ -104,7 +104,6 @@ def test_the_scrape_says_what_happened(openmetrics: bool) -> None:  # noqa: FBT0
         ("sidecar_fallbacks_total", ("kind", "last_known_good"), ("reason", "breaker_open")): 1,
         ("sidecar_last_known_good_age_seconds",): 12.5,
         ("sidecar_in_flight",): 1,
-        ("sidecar_queued",): 0,
         ("sidecar_x",): 1.5,
     }
     for (name, *labels), number in expected.items():
@@ -163,7 +162,6 @@ def test_what_matched_no_route_has_no_gauges() -> None:
     """Requests under "-" are answered at once: there is nothing to be in flight or queued."""
     samples = read(used(), openmetrics=False)
     assert ("sidecar_in_flight", frozenset({("route", "-")})) not in samples
-    assert ("sidecar_queued", frozenset({("route", "-")})) not in samples
     labels = {"method": "GET", "code": "200", "outcome": "ok"}
     assert value(samples, "sidecar_requests_total", route="-", **labels) == 1
 
