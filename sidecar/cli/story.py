@@ -47,6 +47,7 @@ def _policies(config: Config, route: Route) -> Mapping[str, str]:
         "retry": _retry(route.retry),
         "breaker": _breaker(route.breaker),
         "bulkhead": _bulkhead(route),
+        "upgrade": marked(route, "upgrade", ", ".join(route.upgrade) or "none"),
         "expect": _expect(route),
         "fallback": "; ".join(rungs) or marked(route, "fallback", "none"),
         "unavailable": _unavailable(route),

@@ -21,6 +21,7 @@ from sidecar.policy.reasons import REASONS
 from sidecar.policy.retry import Denied
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
+from sidecar.proxy.hops import ANY, HOPS
 
 
 class Call(Protocol):
@@ -40,6 +41,8 @@ class Call(Protocol):
     """It carries an Idempotency-Key."""
     body_to_come: bool
     """Its body is small enough to keep and not here yet."""
+    ends_here: str
+    """Why it must go no further: `loop_detected`, HOPS where it may make no more, or empty."""
     route: Route | None
 
     @property
@@ -141,7 +144,13 @@ class Reply:
         self.retry_after = retry_after
 
 
-Command = Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply
+class Own:
+    """Answer as the one who was asked: the request goes no further, or asks about the server as a whole."""
+
+    __slots__ = ()
+
+
+Command = Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply | Own
 Sent = Outcome | Stored | bool | None
 Path = Generator[Command, Sent, None]
 Attempts = Generator[Command, Sent, Outcome]
@@ -156,11 +165,18 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
     """One request, from its head to its last byte."""
     # First, because every policy belongs to a route.
     route = router.match(call.method, call.host, call.path, call.headers)
+    if route is None and call.path == ANY:
+        # Asked about a host as a whole is the one that answers for its root (RFC 9110 section 9.3.7).
+        route = router.match(call.method, call.host, b"/", call.headers)
     if route is None:
-        yield Reply(reasons.NO_ROUTE, "refused", 404)
+        yield Own() if call.path == ANY or call.ends_here == HOPS else Reply(reasons.NO_ROUTE, "refused", 404)
         return
     call.route = route
     route.observer.request_started()
+    if call.ends_here:
+        # Before any policy, and without the ladder: another upstream could lead round again.
+        yield _ended_here(call, route)
+        return
     # Started at the head: the caller waits from then on, whatever we do with the time.
     until = call.started + (route.total if route.total < call.patience else call.patience)
     # Outside the retries: one request holds one slot however often it is tried, until its last byte.
@@ -184,6 +200,13 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
     finally:
         if bulkhead is not None:
             bulkhead.leave()
+
+
+def _ended_here(call: Call, route: Route) -> Command:
+    if call.ends_here == HOPS:
+        return Own()
+    route.observer.refused(call.ends_here)
+    return told(route, call.ends_here)
 
 
 def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the policies: cut up, it would hide it

@@ -82,6 +82,12 @@ QUEUED: Final = Family(
     ("route",),
     "Requests that wait for a place in the route's bulkhead.",
 )
+TUNNELS: Final = Family(
+    "sidecar_tunnels",
+    "gauge",
+    ("route",),
+    "Connections that switched to another protocol and have not ended.",
+)
 CONFIG_RELOADS: Final = Family(
     "sidecar_config_reloads_total",
     "counter",
@@ -103,5 +109,6 @@ COUNTED: Final = (
     KEPT_AGE,
     IN_FLIGHT,
     QUEUED,
+    TUNNELS,
     CONFIG_RELOADS,
 )

@@ -70,6 +70,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
         "critical": False,
         "breaker": None,
         "in_flight": 0,
+        "tunnels": 0,
         "totals": nothing,
         "latency": {"p50": None, "p99": None},
         "last_known_good": {"newest_age_seconds": None},
@@ -86,6 +87,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "critical": False,
                 "breaker": {"state": "open", "since_seconds": 1.0, "retry_after": 4.0, "dry_run": False},
                 "in_flight": 1,
+                "tunnels": 0,
                 "totals": {
                     "requests": 1,
                     "by_outcome": {"ok": 1},

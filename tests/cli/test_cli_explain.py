@@ -73,6 +73,7 @@ GET /toggles: route toggles (/c.yaml:6)
 window 30s (default), open_for 5s (default), open_for_max 1m (default), probes 1 (default), \
 successes_to_close 2 (default)
   bulkhead     none (default)
+  upgrade      websocket (default)
   expect       none: any answer that is not a failure will do (default)
   fallback     1. last known good, max_age 1h (default), identity Authorization; 2. static 200 (default) {} (on open); \
 3. upstream spare
