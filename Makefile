@@ -1,6 +1,8 @@
 # make run     the sidecar in front of an upstream that misbehaves on request, with curl lines to try
 # make test    everything CI checks: style, types, layers, tests
 # make bench   side by side with its peers; QUICK=1 takes under a minute
+# make fuzz    bytes that nobody expects, for ten minutes, or as many SECONDS as are given; SEED repeats a run
+# make conformance  the suites that others wrote, through the sidecar, HAProxy and nginx: ten minutes; ONLY=… for one
 # make lint    style, types and layers alone
 # make clean   removes what the others made
 #
@@ -17,13 +19,13 @@ export PIP_ROOT_USER_ACTION := ignore
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ENVIRONMENT := $(VENV)/made-by-$(or $(VERSION),none)
 
-.PHONY: run test bench lint clean
+.PHONY: run test bench fuzz conformance lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/core
 	@$(BIN)/python -m sidecar demo -c config/sidecar.yaml
 
-test: lint $(BIN)/promtool
+test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -35,8 +37,14 @@ lint: $(VENV)/test
 bench: $(VENV)/bench
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
+fuzz: $(VENV)/test
+	$(BIN)/python -m conformance.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+conformance: $(VENV)/conformance
+	$(BIN)/python -m conformance $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS))
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/core: pyproject.toml $(ENVIRONMENT)
@@ -54,10 +62,23 @@ $(VENV)/bench: pyproject.toml $(ENVIRONMENT)
 	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@ $(VENV)/core
 
+$(VENV)/conformance: pyproject.toml $(ENVIRONMENT)
+	@echo "installing what the suites need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[conformance]'
+	@touch $@ $(VENV)/core
+
 $(ENVIRONMENT):
 	@PYTHON='$(PYTHON)' sh .ci/environment $(VENV)
 	@touch $@
 
-# promtool checks /metrics. It is taken out of Debian's prometheus package, whose installation would start a server.
+# One of the clients that the forward proxy is tried with.
+$(BIN)/curl: | $(VENV)/test
+	@sh .ci/curl $@
+
+# promtool checks /metrics; nginx is the reference of the differential tests. Each is taken out of its package: installing
+# that would start a server.
 $(BIN)/promtool: | $(VENV)/test
-	@sh .ci/promtool $@
+	@sh .ci/program $@ prometheus usr/bin/promtool
+
+$(BIN)/nginx: | $(VENV)/test
+	@sh .ci/program $@ nginx usr/sbin/nginx

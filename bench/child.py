@@ -31,14 +31,14 @@ class Answer(NamedTuple):
 
 
 class Child:
-    """A program pinned to one core, its output in a log file. Leaving the `with` block stops it."""
+    """A program pinned to one core, or to none, its output in a log file. Leaving the `with` block stops it."""
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
         *,
-        core: int,
+        core: int | None,
         folder: Path,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -61,6 +61,11 @@ class Child:
         """Of the program itself: taskset replaces itself with it."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is no longer running."""
+        return self._process.poll() is not None
+
     def wait_for_answer(self, port: int, path: str) -> float:
         """Asks until a 200 comes; seconds since the program was started.
 
@@ -68,7 +73,7 @@ class Child:
             Unusable: it ended, or `START_LIMIT` passed.
         """
         while MONOTONIC() - self.started < START_LIMIT:
-            if self._process.poll() is not None:
+            if self.ended:
                 raise Unusable(f"{self.name} ended at start: {self.last_words()}")
             if _answers(port, path):
                 return MONOTONIC() - self.started
@@ -84,7 +89,7 @@ class Child:
     def stop(self) -> None:
         """SIGTERM to its session, SIGKILL after `STOP_LIMIT`."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is not None:
+            if self.ended:
                 return
             os.killpg(self._process.pid, sign)
             try:
@@ -119,5 +124,5 @@ def _answers(port: int, path: str) -> bool:
         return False
 
 
-def _pinned(core: int) -> list[str]:
-    return ["taskset", "-c", str(core)] if shutil.which("taskset") else []
+def _pinned(core: int | None) -> list[str]:
+    return ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench.place import executable
 
@@ -12,14 +12,14 @@ PROGRAMS = ("wrk", "nginx", "haproxy")
 _APT = ["apt-get", "install", "-y", "-q", "--no-install-recommends"]
 
 
-def missing() -> list[str]:
-    """Of `PROGRAMS`."""
-    return [program for program in PROGRAMS if not executable(program)]
+def missing(programs: Sequence[str] = PROGRAMS) -> list[str]:
+    """Those of them that are not to be found."""
+    return [program for program in programs if not executable(program)]
 
 
-def install(say: Callable[[str], None]) -> None:
+def install(say: Callable[[str], None], programs: Sequence[str] = PROGRAMS) -> None:
     """Installs what is missing where nothing need be asked: as root, with apt-get. Otherwise says how."""
-    packages = missing()
+    packages = missing(programs)
     if not packages:
         return
     command = " ".join(["apt-get install", *packages])

@@ -5,6 +5,15 @@ function init(args)
     if tonumber(args[2]) > 0 then
         wrk.body = string.rep("x", tonumber(args[2]))
     end
+    if args[3] == "traced" then
+        local head = wrk.format():sub(1, -3) .. "traceparent: 00-"
+        local random = math.random
+        request = function()
+            return string.format("%s%08x%08x%08x%08x-%08x%08x-01\r\n\r\n", head,
+                random(1, 0x7fffffff), random(0, 0x7fffffff), random(0, 0x7fffffff), random(0, 0x7fffffff),
+                random(1, 0x7fffffff), random(0, 0x7fffffff))
+        end
+    end
 end
 
 function done(summary, latency, requests)

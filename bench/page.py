@@ -22,10 +22,14 @@ def write(page: Path, machine: Machine, rounds: int, found: Iterable[Table]) -> 
     page.write_text(replaced(page.read_text(), figures))
 
 
-def replaced(text: str, figures: str) -> str:
-    """The page with new figures."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+def replaced(text: str, figures: str, *, begin: str = BEGIN, end: str = END) -> str:
+    """The page with new figures between its two markers.
+
+    Raises:
+        ValueError: the page has not both of them, in order.
+    """
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"the page lacks {begin} … {end}")
+    return f"{before}{begin}\n\n{figures}\n\n{end}{after}"

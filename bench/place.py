@@ -53,8 +53,8 @@ def free_port() -> int:
             return port
 
 
-def render(name: str, target: Path, values: Mapping[str, str]) -> None:
-    """Fills the templates of bench/peers/NAME into the folder `target`.
+def render(name: str, target: Path, values: Mapping[str, str], templates: Path = TEMPLATES) -> None:
+    """Fills the templates of bench/peers/NAME, or of another folder's NAME, into the folder `target`.
 
     `@key@` stands for a value; every configuration language here uses the other brackets itself.
 
@@ -62,7 +62,7 @@ def render(name: str, target: Path, values: Mapping[str, str]) -> None:
         KeyError: a template names a key that has no value.
     """
     target.mkdir(exist_ok=True)
-    for template in (TEMPLATES / name).iterdir():
+    for template in (templates / name).iterdir():
         if template.is_file():
             text = _PLACE.sub(lambda place: values[place[1]], template.read_text())
             (target / template.name).write_text(text)

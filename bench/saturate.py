@@ -86,7 +86,7 @@ def command(workload: Workload, port: int, *, limit: float, connections: int | N
     return [
         "wrk", "-t1", f"-c{connections or workload.connections}", f"-d{math.ceil(limit)}s",
         "-s", str(_SCRIPT), *headers, f"http://127.0.0.1:{port}{workload.path}",
-        "--", workload.method, str(workload.body_bytes),
+        "--", workload.method, str(workload.body_bytes), "traced" if workload.traced else "",
     ]  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def setting(*, progress: Progress, origin_port: int | None = None) -> Iterator[S
     with _LOCK.open("w") as lock, tempfile.TemporaryDirectory(prefix="sidecar-bench-") as name:
         _alone(lock, progress)
         os.sched_setaffinity(0, {cores.load})
-        _allow_descriptors()
+        allow_descriptors()
         signal.signal(signal.SIGTERM, _leave)
         origin = start_origin(Path(name), cores, plain=origin_port)
         with origin.child:
@@ -60,7 +60,7 @@ def _require() -> None:
         raise Unusable("trustme is needed and not installed: pip install -e '.[bench]'")
 
 
-def _allow_descriptors() -> None:
+def allow_descriptors() -> None:
     """Enough of them for a thousand connections on both sides of a proxy; children inherit the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)

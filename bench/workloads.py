@@ -32,14 +32,17 @@ class Workload:
     status: int = 200
     answer_bytes: int = -1
     connections: int = 32
+    traced: bool = False
+    """Whether each request carries a `traceparent` of its own."""
 
 
 PLAIN = Workload("plain", "GET, small JSON", "/small", answer_bytes=len(SMALL))
-TLS = Workload("tls", "the same, TLS upstream", "/tls/small", answer_bytes=len(SMALL))
+FRESH = Workload("fresh", "the same, no two heads alike", "/fresh", answer_bytes=len(SMALL), traced=True)
+TLS = Workload("tls", "small JSON, TLS upstream", "/tls/small", answer_bytes=len(SMALL))
 POST = Workload("post", "64 KiB POST", "/sink", method="POST", body_bytes=64 * 1024)
 DOWNLOAD = Workload("download", "10 MiB download", "/large", answer_bytes=LARGE_BYTES, connections=8)
 REFUSED = Workload("refused", "refusal, breaker open", "/refused/", status=0)
-WORKLOADS = (PLAIN, TLS, POST, DOWNLOAD, REFUSED)
+WORKLOADS = (PLAIN, FRESH, TLS, POST, DOWNLOAD, REFUSED)
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 

@@ -23,6 +23,9 @@ class RouteObserver(Protocol):
         get that far (`connect` is -1 on a reused connection).
         """
 
+    def explained(self, upstream: str, reason: str, detail: str) -> None:
+        """An attempt failed for that reason, and `detail`, one sentence, says what exactly was wrong."""
+
     def retried(self, reason: str) -> None:
         """Another attempt follows; `reason` is the result of the one before."""
 
@@ -40,6 +43,12 @@ class RouteObserver(Protocol):
 
     def kept(self, stored_at: float) -> None:
         """An answer became the route's newest last known good. `stored_at`: Unix time."""
+
+    def tunnel_opened(self) -> None:
+        """A 101 was relayed: the request's connection carries another protocol."""
+
+    def tunnel_closed(self) -> None:
+        """It does no more. `request_finished` follows."""
 
     def breaker_changed(self, old: str, new: str, open_for: float) -> None:
         """closed, open, half_open. `open_for`: seconds the breaker will stay open, 0 when it does not open."""
@@ -63,12 +72,15 @@ class Silent:
     def request_started(self) -> None: ...
     def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None: ...
     def attempt_finished(self, upstream: str, result: str, connect: float, first_byte: float, total: float) -> None: ...
+    def explained(self, upstream: str, reason: str, detail: str) -> None: ...
     def retried(self, reason: str) -> None: ...
     def retry_denied(self, reason: str) -> None: ...
     def refused(self, reason: str) -> None: ...
     def would_refuse(self, reason: str) -> None: ...
     def fell_back(self, kind: str, reason: str) -> None: ...
     def kept(self, stored_at: float) -> None: ...
+    def tunnel_opened(self) -> None: ...
+    def tunnel_closed(self) -> None: ...
     def breaker_changed(self, old: str, new: str, open_for: float) -> None: ...
 
 
@@ -90,10 +102,12 @@ class RequestLog(Protocol):
         bytes_in: int,
         bytes_out: int,
         request_id: bytes,
+        detail: str = "",
     ) -> None:
         """One finished request.
 
         `duration`: seconds from its head to our last byte. `upstream`: seconds spent waiting for upstreams, all
         attempts together; -1 if none was made. `reason` is "" where nothing needs one. `path` and `query` are as
-        received (the log decides what of them it may show); `request_id` is already safe to print.
+        received (the log decides what of them it may show); `request_id` is already safe to print. `detail`: one
+        sentence of ours about the reason; "" for none.
         """

@@ -1,7 +1,7 @@
 """What `/status` says: every route and upstream as it is now.
 
     {"version", "uptime_seconds", "ready", "draining",
-     "routes": [{"name", "upstream", "critical", "in_flight",
+     "routes": [{"name", "upstream", "critical", "in_flight", "tunnels",
                  "breaker": {"state", "since_seconds", "retry_after", "dry_run"} | null,
                  "bulkhead": {"limit", "in_flight", "queued"} | null,
                  "totals": {"requests", "by_outcome", "refused_by_reason", "would_refuse_by_reason",
@@ -34,6 +34,10 @@ class Totals(Protocol):
     @property
     def in_flight(self) -> int:
         """Started and not finished."""
+
+    @property
+    def tunnels(self) -> int:
+        """Connections that switched to another protocol, and have not ended."""
 
     @property
     def requests(self) -> int:
@@ -174,6 +178,7 @@ class Status:
         totals = self._totals(route)
         return {
             "in_flight": totals.in_flight,
+            "tunnels": totals.tunnels,
             "totals": {
                 "requests": totals.requests,
                 "by_outcome": totals.by_outcome,

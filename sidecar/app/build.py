@@ -5,6 +5,7 @@ Everything that can be worked out at load is worked out here: request-line parts
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final, cast
 
@@ -28,6 +29,7 @@ from sidecar.proxy.target import Rewrite, Target
 from sidecar.wire import tls
 from sidecar.wire.dial import Dialer
 from sidecar.wire.pool import Pool
+from sidecar.wire.renewal import Renewal, Resuming
 
 DEFAULT_BUDGET: Final = (0.2, 1.0)
 """Ratio and retries per second, for an upstream that is only a fallback: nothing draws on it."""
@@ -43,6 +45,8 @@ class Built:
     routes: list[Route]
     upstreams: dict[str, Upstream]
     pools: dict[str, list[Pool]] = field(default_factory=dict)
+    renewals: dict[Renewal, list[str]] = field(default_factory=dict)
+    """The TLS settings of upstreams, each once, and who has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +56,25 @@ class Builder:
     observer: Observer
     clock: Clock
     rng: Random
+    _settings: dict[tuple[str | None, ...], Renewal] = field(default_factory=dict)
 
     def build(self, loaded: config.Config) -> Built:
         """The objects that serve `loaded`."""
         pools: dict[str, list[Pool]] = {}
         upstreams: dict[str, Upstream] = {}
+        renewals: dict[Renewal, list[str]] = {}
         budgets = _budgets(loaded)
         for name, upstream in loaded.upstreams.items():
             targets = [self._target(endpoint, upstream) for endpoint in upstream.endpoints]
             pools[name] = [target.pool for target in targets]
+            if upstream.endpoints[0].scheme == "https":
+                renewals.setdefault(self._renewal(upstream.tls), []).append(name)
             upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name, DEFAULT_BUDGET))
         shared: dict[str, Breaker] = {}
         leases = _leases(loaded)
         routes = [self._route(route, upstreams, shared, leases[route.name]) for route in loaded.routes]
         matches = [(_match(route), built) for route, built in zip(loaded.routes, routes, strict=True)]
-        return Built(router=Router(matches), routes=routes, upstreams=upstreams, pools=pools)
+        return Built(router=Router(matches), routes=routes, upstreams=upstreams, pools=pools, renewals=renewals)
 
     def _target(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Target:
         added = _header_lines(upstream.headers.set)
@@ -95,19 +103,23 @@ class Builder:
     def _dialer(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Dialer:
         secure = endpoint.scheme == "https"
         asked = upstream.tls
-        context = (
-            tls.context_for(ca=asked.ca, cert=asked.cert, key=asked.key, min_version=asked.min_version)
-            if secure
-            else None
-        )
         return Dialer(
             host=endpoint.host,
             port=endpoint.port,
-            tls=context,
+            tls=Resuming(self._renewal(asked), self.clock) if secure else None,
             server_name=(asked.server_name or endpoint.host) if secure else None,
             connect_timeout=upstream.connect_timeout,
             clock=self.clock,
         )
+
+    def _renewal(self, asked: config.Tls) -> Renewal:
+        setting = (asked.ca, asked.cert, asked.key, asked.min_version)  # the server name is its dialer's
+        if setting not in self._settings:
+            make = partial(
+                tls.client_context, ca=asked.ca, cert=asked.cert, key=asked.key, min_version=asked.min_version
+            )
+            self._settings[setting] = Renewal(make, setting[:3])
+        return self._settings[setting]
 
     def _upstream(
         self, name: str, upstream: config.Upstream, targets: list[Target], budget: tuple[float, float]
@@ -139,6 +151,7 @@ class Builder:
             total=route.timeout.total,
             attempt_timeout=route.timeout.attempt,
             idle=route.timeout.idle,
+            upgrades=frozenset(name.encode() for name in route.upgrade),
             critical=route.critical,
             rate_limit=self._rate_limit(route.rate_limit),
             bulkhead=self._bulkhead(route.bulkhead),

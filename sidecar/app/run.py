@@ -10,7 +10,8 @@ from typing import Literal
 import uvloop
 
 from sidecar import config
-from sidecar.app.service import CannotStart, Service
+from sidecar.app.bind import CannotStart
+from sidecar.app.service import Service
 from sidecar.telemetry import process_log
 
 _log = logging.getLogger("sidecar")

@@ -7,8 +7,8 @@ the first call of the application never waits for libraries that it does not use
 import asyncio
 import gc
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -16,8 +16,10 @@ from sidecar import config
 from sidecar.admin import front
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
+from sidecar.app.bind import CannotStart, bind, binding
 from sidecar.app.build import Builder, Built
 from sidecar.app.kept import Kept
+from sidecar.app.renewals import LOOK_EVERY, Renewals
 from sidecar.clock import MONOTONIC, WALL
 from sidecar.policy.reasons import DRAINING
 from sidecar.proxy.gateway import Gateway
@@ -27,7 +29,8 @@ from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.events import Events
 from sidecar.telemetry.prometheus import Prometheus
 from sidecar.wire.listener import Listener
-from sidecar.wire.server import Server
+from sidecar.wire.pool import Pool
+from sidecar.wire.shared import Server
 from sidecar.wire.timers import Timers
 
 FLUSH_EVERY: Final = 0.2
@@ -38,10 +41,6 @@ SUMMARY_EVERY: Final = 10.0
 """Seconds between two summaries of what was refused."""
 
 _log = logging.getLogger("sidecar")
-
-
-class CannotStart(Exception):
-    """The process can't serve; the message is one line that says what to do about it."""
 
 
 class Service:
@@ -55,6 +54,7 @@ class Service:
         self._prometheus = Prometheus()
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
+        self._renewals = Renewals()
         self._built = self._build()
         self._gateway = Gateway(
             router=self._built.router,
@@ -67,7 +67,7 @@ class Service:
             wall=WALL,
         )
         self._server = self._make_server()
-        self._events = Events(self._prometheus, access_log=self._access_log)
+        self._events = Events(self._prometheus, access_log=self._access_log, handshakes=self._handshake_failures)
         self._listeners: list[Listener] = []
         self._admin: front.Running | None = None
         self._ticks: list[asyncio.TimerHandle] = []
@@ -79,7 +79,7 @@ class Service:
     @property
     def addresses(self) -> list[str]:
         """Where callers are taken, as bound."""
-        return [f"{_bracketed(listener.host)}:{listener.port}" for listener in self._listeners]
+        return [listener.address for listener in self._listeners]
 
     @property
     def admin_address(self) -> str:
@@ -103,11 +103,14 @@ class Service:
         """
         await self._kept.open()
         for asked in self._config.listen:
-            with _binding(asked.host, asked.port, "listen"):
-                self._listeners.append(await Listener.bind(self._server, asked.host, asked.port))
+            listener, renewal = await bind(asked, self._server)
+            self._listeners.append(listener)
+            if renewal is not None:
+                self._renewals.watch(f"listener {listener.address}", renewal)
         self._every(FLUSH_EVERY, self._access_log.flush)
         self._every(SWEEP_EVERY, self._sweep)
         self._every(SUMMARY_EVERY, self._events.tick)
+        self._every(LOOK_EVERY, self._renewals.look)
         self._prometheus.config_loaded(ok=True)
         await self._start_admin()
         _settle_memory()
@@ -182,8 +185,18 @@ class Service:
             access_log=self._access_log,
             kept=self._kept.store,
             disk=self._kept.disk,
+            tls_reloads=self._renewals.counts,
+            handshake_failures=self._handshake_failures,
         )
+        for renewal, names in built.renewals.items():
+            pools = [pool for name in names for pool in built.pools[name]]
+            self._renewals.watch(f"upstream {', '.join(names)}", renewal, partial(_renew, pools))
         return built
+
+    def _handshake_failures(self) -> dict[str, tuple[int, str]]:
+        """How many there were, and why the last one was, by the listener's address."""
+        found = {listener.address: listener.tls for listener in self._listeners}
+        return {name: (tls.failures, tls.last_failure) for name, tls in found.items() if tls is not None}
 
     def _make_server(self) -> Server:
         limits = self._config.limits
@@ -196,6 +209,7 @@ class Service:
             max_connections=limits.connections,
             header_timeout=limits.header_timeout,
             idle_timeout=limits.idle_timeout,
+            body_rate=limits.body_rate,
         )
 
     async def _start_admin(self) -> None:
@@ -218,7 +232,7 @@ class Service:
             config=self._effective,
         )
         asked = self._config.admin.listen
-        with _binding(asked.host, asked.port, "admin.listen"):
+        with binding("admin.listen", asked.address):
             self._admin = await front.start(views, asked.host, asked.port)
 
     def _effective(self) -> dict[str, Any]:
@@ -253,21 +267,9 @@ def _settle_memory() -> None:
     bytes(1 << 20)
 
 
-class _binding:  # noqa: N801 - reads as a statement
-    """Turns a bind error into one line."""
-
-    def __init__(self, host: str, port: int, key: str) -> None:
-        self._what = f"{key}: cannot listen on {_bracketed(host)}:{port}"
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
-            # asyncio puts the address into `strerror` once more. A name that does not resolve is numbered below 0.
-            number = error.errno or 0
-            why = os.strerror(number) if number > 0 else error.strerror or type(error).__name__
-            raise CannotStart(f"{self._what}: {why}") from None
+def _renew(pools: Iterable[Pool]) -> None:
+    for pool in pools:
+        pool.renew()
 
 
 def _bracketed(host: str) -> str:

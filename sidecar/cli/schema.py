@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.config import Config, Listen, Match, Route, Rung
+from sidecar.config import Address, Config, Listen, Match, Route, Rung
 from sidecar.config.base import VARIABLE_PATTERN, Model
 from sidecar.config.upstream import Endpoint
 
@@ -54,7 +54,7 @@ def build() -> _Schema:
         _described(part, definitions)
     for name, kinds in _ONE_OF.items():
         definitions[name]["oneOf"] = [{"required": [kind]} for kind in kinds]
-    for model in (Listen, Endpoint):
+    for model in (Address, Listen, Endpoint):
         definitions[model.__name__] = _with_short(model, definitions[model.__name__])
     route = definitions[Route.__name__]
     route["required"].remove("upstream")  # it may stand under defaults

@@ -48,6 +48,7 @@ def _policies(config: Config, route: Route) -> Mapping[str, str]:
         "breaker": _breaker(route.breaker),
         "rate_limit": _rate_limit(route),
         "bulkhead": _bulkhead(route),
+        "upgrade": marked(route, "upgrade", ", ".join(route.upgrade) or "none"),
         "expect": _expect(route),
         "fallback": "; ".join(rungs) or marked(route, "fallback", "none"),
         "unavailable": _unavailable(route),

@@ -16,13 +16,14 @@ from sidecar.config.load import load, parse
 from sidecar.config.model import Config
 from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, RateLimit, Retry, Timeout
 from sidecar.config.problem import ConfigError, Problem
-from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listen, State
+from sidecar.config.process import AccessLog, Address, Admin, Caller, Drain, Limits, Listen, ListenTls, State
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
 from sidecar.config.upstream import Ejection, Endpoint, Pool, Tls, Upstream
 
 __all__ = [
     "AccessLog",
+    "Address",
     "Admin",
     "Answer",
     "Backoff",
@@ -39,6 +40,7 @@ __all__ = [
     "Finding",
     "Limits",
     "Listen",
+    "ListenTls",
     "Match",
     "Pool",
     "Problem",

@@ -15,6 +15,9 @@ _URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[
 _PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
 _PORTS: Final = {"http": 80, "https": 443}
 _LAST_PORT: Final = 65535
+_UNIX: Final = "unix:"
+_LONGEST_PATH: Final = 107
+"""Bytes that Linux has room for (`sun_path`, its final NUL apart)."""
 
 
 class Address(NamedTuple):
@@ -129,9 +132,30 @@ def checked_address(value: Any) -> str:
     """
     if not isinstance(value, str):
         raise ValueError("must be text: host:port")  # noqa: TRY004 - the models collect ValueErrors
-    if value.startswith("unix:"):
-        raise ValueError("unix sockets are not yet supported: listen on host:port")
+    if value.startswith(_UNIX):
+        raise ValueError("must be host:port: a unix socket does not serve here")
     _quietly(split_address, value, "host:port")
+    return str(value)
+
+
+def unix_path(text: str) -> str | None:
+    """The path of a `unix:/path`; None for another address."""
+    return text.removeprefix(_UNIX) if text.startswith(_UNIX) else None
+
+
+def checked_listen_address(value: Any) -> str:
+    """`value` if it is `host:port` or `unix:/path`.
+
+    Raises:
+        ValueError: it is neither, or the path is longer than the system allows.
+    """
+    path = unix_path(value) if isinstance(value, str) else None
+    if path is None:
+        return checked_address(value)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ValueError("a unix socket needs an absolute path: unix:/run/sidecar.sock")
+    if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_PATH:
+        raise ValueError(f"the path of a unix socket has at most {_LONGEST_PATH} bytes")
     return str(value)
 
 

@@ -82,6 +82,11 @@ URL = Annotated[str, PlainValidator(address.checked_url), WithJsonSchema({"type"
 HostPort = Annotated[
     str, PlainValidator(address.checked_address), WithJsonSchema({"type": "string", "x-unit": "host:port"})
 ]
+ListenAddress = Annotated[
+    str,
+    PlainValidator(address.checked_listen_address),
+    WithJsonSchema({"type": "string", "x-unit": "host:port or unix:/path"}),
+]
 
 TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}"  # noqa: S105 - RFC 9110 section 5.6.2 calls it so
 Name = Annotated[
@@ -95,6 +100,7 @@ Name = Annotated[
 """Of routes and upstreams. It becomes a metric's label, a part of URLs and of log lines."""
 HeaderName = Annotated[str, Matching(TOKEN, "a header's name (RFC 9110 section 5.1)", unit="header")]
 Method = Annotated[str, Matching(TOKEN, "a method's name (RFC 9110 section 9.1)", unit="method", change=str.upper)]
+Mode = Annotated[str, Matching(r"0?[0-7]{3}", "an octal mode such as '0660'", unit="mode")]
 UrlPath = Annotated[
     str,
     Matching(

@@ -30,7 +30,7 @@ class Timeout(Model):
     attempt: Duration = setting(None, "One attempt, from its start to a usable answer; total if absent.")
     idle: Duration = setting(
         "60s",
-        "Between two bytes of a text/event-stream after its head, where no deadline counts.",
+        "Silence after the head of a text/event-stream, or in a tunnel (upgrade), where no deadline counts.",
     )
 
     @field_validator("attempt", mode="before")

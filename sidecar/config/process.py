@@ -18,6 +18,8 @@ from sidecar.config.fields import (
     Duration,
     Flag,
     HostPort,
+    ListenAddress,
+    Mode,
     Name,
     PositiveDuration,
     Ratio,
@@ -35,22 +37,17 @@ class ListenTls(Model):
     key: FilePath = required("Its private key, PEM.")
 
 
-class Listen(Model):
-    """One address that takes requests: `host:port`, or a mapping with `address`."""
+class Address(Model):
+    """One address: `host:port`, or a mapping with `address`."""
 
     short: ClassVar[str | None] = "address"
 
-    address: HostPort = required(
-        "Host and port; an IPv6 address in brackets. Port 0 lets the system choose. unix:/path is not yet supported.",
-    )
-    tls: Annotated[ListenTls | None, NotYet("tls on a listener")] = setting(
-        None, "Certificate and key of this listener."
-    )
+    address: HostPort = required("Host and port; an IPv6 address in brackets. Port 0 lets the system choose.")
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return value if isinstance(value, dict | Listen) else {"address": value}
+        return value if isinstance(value, dict | Address) else {"address": value}
 
     @property
     def host(self) -> str:
@@ -63,9 +60,32 @@ class Listen(Model):
         return address.split_address(self.address).port
 
 
+class Listen(Address):
+    """One address that takes requests: `host:port` or `unix:/path`, or a mapping with `address`."""
+
+    address: ListenAddress = required(
+        "Host and port, an IPv6 address in brackets; port 0 lets the system choose. Or unix: and an absolute path."
+    )
+    tls: ListenTls | None = setting(None, "Certificate and key of this listener.")
+    mode: Mode | None = setting(
+        None, "Who may connect to a unix socket: the mode of its file, in quotes; '0660' if absent."
+    )
+
+    @model_validator(mode="after")
+    def _of_a_file(self) -> "Listen":
+        if self.mode is not None and self.path is None:
+            raise ValueError("mode is for unix sockets: leave it out")
+        return self
+
+    @property
+    def path(self) -> str | None:
+        """Of a unix socket; it has no host and no port, and the others have no path."""
+        return address.unix_path(self.address)
+
+
 def _each_once(listens: tuple[Listen, ...]) -> tuple[Listen, ...]:
-    taken = {(listen.host, listen.port) for listen in listens if listen.port}
-    if len(taken) < sum(1 for listen in listens if listen.port):
+    taken = [listen.path or (listen.host, listen.port) for listen in listens if listen.path or listen.port]
+    if len(set(taken)) < len(taken):
         raise ValueError("the same address is listed twice")
     return listens
 
@@ -76,7 +96,7 @@ Listens = Annotated[tuple[Listen, ...], ONE_OR_MANY, AfterValidator(_each_once)]
 class Admin(Model):
     """The port for people and their tools: health, metrics, status."""
 
-    listen: Listen = setting("127.0.0.1:9901", "Where the admin port listens.")
+    listen: Address = setting("127.0.0.1:9901", "Where the admin port listens.")
     token: Annotated[SecretText | None, NOT_YET] = setting(
         None,
         "What a caller must show to change state; required for that when the port is reachable beyond loopback.",
@@ -118,11 +138,16 @@ class Limits(Model):
     )
     headers: Count = setting(100, "Header fields of a request; more is 431.")
     body: Size = setting("10MiB", "A request's body; more is 413.")
-    connections: Count = setting(1000, "Connections that callers may hold open at once.")
+    connections: Count = setting(1000, "Connections that callers may hold open at once; one more is told 503.")
     header_timeout: PositiveDuration = setting(
         "10s", "From the first byte of a request to the end of its headers; longer is 408."
     )
     idle_timeout: PositiveDuration = setting("75s", "How long a connection may rest between requests.")
+    body_rate: Size = setting(
+        "128B",
+        "What must come of a body per second, averaged over `header_timeout`; less is 408. Time in which the caller"
+        " is held back, or waits to be asked for the body, does not count. 0 = any pace will do.",
+    )
 
 
 class AccessLog(Model):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 
 from sidecar.config.base import NOT_YET, Matching, Model, required, setting
 from sidecar.config.fields import (
+    TOKEN,
     Flag,
     HeaderName,
     HeaderValue,
@@ -51,6 +52,19 @@ def _pick_one(model: Model, names: tuple[str, ...]) -> None:
 
 
 Regex = Annotated[Text, AfterValidator(_compiled), WithJsonSchema({"type": "string", "x-unit": "regular expression"})]
+
+
+def _protocol(name: str) -> str:
+    low = name.lower()
+    if low in ("h2c", "h2"):
+        raise ValueError("HTTP/2 is not switched to by Upgrade any more (RFC 9113): the sidecar ignores it")
+    return low
+
+
+Protocol = Annotated[
+    str,
+    Matching(rf"{TOKEN}(/{TOKEN})?", "the name of a protocol, e.g. websocket", unit="protocol name", change=_protocol),
+]
 
 
 class Match(Model):
@@ -208,6 +222,11 @@ class Defaults(Model):
     breaker: Breaker = setting({}, "When to stop asking, and when to try again.")
     bulkhead: Bulkhead | None = setting(None, "A bound on requests under way.")
     rate_limit: RateLimit | None = setting(None, "A bound on requests per second.")
+    upgrade: tuple[Protocol, ...] = setting(
+        ("websocket",),
+        "Protocols that a caller may switch to with Upgrade, in any case of letters; a name covers its versions. "
+        "None if empty: such requests are then plain ones.",
+    )
     expect: Expect | None = setting(None, "What a usable answer looks like.")
     fallback: tuple[Rung, ...] = setting((), "What is tried, in order, when there is no usable answer.")
     unavailable: Answer | None = setting(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sidecar.config import Config, Listen, Route
+from sidecar.config import Address, Config, Route
 from sidecar.demo.faults import FAULTS
 
 TOGGLES = "/api/toggles/"
@@ -35,6 +35,8 @@ class Stage:
             StageError: it does not route connect's two paths to an upstream over plain HTTP on loopback.
         """
         toggles, _ = _routed(config, TOGGLES), _routed(config, INVITED)
+        if config.listen[0].path is not None or config.listen[0].tls is not None:
+            raise StageError(f"{config.listen[0].address}: the demo's curl lines need a plain host:port to come first")
         endpoint = config.upstreams[toggles.upstream].endpoints[0]
         if endpoint.scheme != "http" or endpoint.host not in ("127.0.0.1", "localhost", "::1"):
             raise StageError(f"{endpoint.url} is not http:// on this machine: the demo plays the upstream itself")
@@ -55,7 +57,7 @@ def _routed(config: Config, path: str) -> Route:
     raise StageError(f"no route matches the path {path}, which the demo calls")
 
 
-def _shown(listen: Listen) -> str:
+def _shown(listen: Address) -> str:
     return _address(listen.host, listen.port)
 
 

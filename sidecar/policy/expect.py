@@ -76,13 +76,22 @@ class Expect:
 
         `encoding`: its `Content-Encoding`, if any. gzip and deflate are undone to look inside.
         """
+        if wrong := self._check_head(status, content_type):
+            return wrong
+        if len(body) > self._max_body:
+            return f"body has more than {self._max_body} bytes"
+        return self._look_inside(body, encoding) if self._json else ""
+
+    def check_stream(self, status: int, content_type: bytes | None) -> str:
+        """The same of an answer whose body has no end to wait for: judged by its head alone, and no JSON document."""
+        return self._check_head(status, content_type) or ("a stream is no JSON document" if self._json else "")
+
+    def _check_head(self, status: int, content_type: bytes | None) -> str:
         if status not in self._status:
             return f"status {status} is not among the expected ones"
         if self._content_type is not None and _media_type(content_type or b"") != self._content_type:
             return f"content type is not {self._content_type.decode()}"
-        if len(body) > self._max_body:
-            return f"body has more than {self._max_body} bytes"
-        return self._look_inside(body, encoding) if self._json else ""
+        return ""
 
     def _look_inside(self, body: bytes, encoding: bytes | None) -> str:
         try:

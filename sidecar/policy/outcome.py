@@ -28,7 +28,8 @@ class Outcome:
     sent: whether the upstream may have acted on the request (a byte of it was written).
     retry_after: the upstream's own `Retry-After`, in seconds from now; None if it sent none.
     answer: the response, for `Relay`; opaque to policies. None where there is none to relay.
-    detail: one sentence for logs and `Proxy-Status`; never quotes a body.
+    detail: one sentence for logs and bodies; never quotes what the upstream sent.
+    error: the error type of RFC 9209 that fits better than the one of `reason`; "" if none does.
     """
 
     # What few outcomes have lies in the class until it is set: half of the cost of making one was setting defaults.
@@ -37,6 +38,7 @@ class Outcome:
     retry_after: float | None = None
     answer: object = None
     detail: str = ""
+    error: str = ""
 
     def __init__(
         self,

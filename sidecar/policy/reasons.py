@@ -13,6 +13,7 @@ BULKHEAD_FULL: Final = "bulkhead_full"
 QUEUE_TIMEOUT: Final = "queue_timeout"
 RATE_LIMITED: Final = "rate_limited"
 DRAINING: Final = "draining"
+LOOP_DETECTED: Final = "loop_detected"
 # Time ran out.
 CONNECT_TIMEOUT: Final = "connect_timeout"
 ATTEMPT_TIMEOUT: Final = "attempt_timeout"
@@ -37,6 +38,9 @@ NOT_IMPLEMENTED: Final = "not_implemented"
 VERSION_NOT_SUPPORTED: Final = "version_not_supported"
 TOO_MANY_CONNECTIONS: Final = "too_many_connections"
 CLIENT_GONE: Final = "client_gone"
+
+EXPLAINED: Final = frozenset({TLS_FAILURE, DNS_FAILURE, CONNECT_FAILURE, MALFORMED_RESPONSE, UNEXPECTED_RESPONSE})
+"""Those that leave the question what exactly was wrong: bodies and the process log say it."""
 
 OK: Final = "ok"
 """The result of an attempt that was answered. Not a reason: nothing needs one."""
@@ -64,6 +68,7 @@ REASONS: Final[dict[str, Reason]] = {
     QUEUE_TIMEOUT: _reason(503, "connection_limit_reached", "refused"),
     RATE_LIMITED: _reason(429, "http_request_denied", "refused"),
     DRAINING: _reason(503, "destination_unavailable", "refused"),
+    LOOP_DETECTED: _reason(502, "proxy_loop_detected", "refused"),
     CONNECT_TIMEOUT: _reason(504, "connection_timeout", "connect", "timeout"),
     ATTEMPT_TIMEOUT: _reason(504, "http_response_timeout", "timeout"),
     DEADLINE: _reason(504, "http_response_timeout", "timeout"),

@@ -36,7 +36,9 @@ class Route:
     observer: RouteObserver
     rate_limit: RateLimit | None = None
     idle: float = 60.0
-    """Seconds an event stream may be silent after its head."""
+    """Seconds an event stream, or a tunnel, may be silent after its head."""
+    upgrades: frozenset[bytes] = frozenset({b"websocket"})
+    """Protocols, in lower case, that a caller may switch to."""
     plan: Any = None
     """What the proxy prepared for the route at load; policies do not read it."""
     adapts: Bulkhead | None = field(init=False)

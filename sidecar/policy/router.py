@@ -38,8 +38,8 @@ class Match:
 
     Exactly one of: `path` (the whole path), `prefix` (its beginning as bytes: "/api" matches "/apis", as in
     nginx and Envoy), `regex` (the whole path must match). The query is no part of the path. `methods`:
-    empty for any. `host`: None for any; compared without case and port. `headers`: lower-case name to
-    value, of which one line must be exactly that.
+    empty for any. `host`: None for any; compared without case and port; an IPv6 address may lack its brackets.
+    `headers`: lower-case name to value, of which one line must be exactly that.
 
     Raises:
         ValueError: not exactly one of the three, or not a regular expression.
@@ -59,7 +59,8 @@ class Match:
         value = getattr(self, given[0])
         object.__setattr__(self, given[0], value.encode() if isinstance(value, str) else value)
         if self.host is not None:
-            object.__setattr__(self, "host", bare_host(self.host))
+            bare = b"[%b]" % self.host if self.host.count(b":") > 1 and self.host[:1] != b"[" else self.host
+            object.__setattr__(self, "host", bare_host(bare))
 
     @property
     def conditions(self) -> int:

@@ -2,20 +2,24 @@
 
 The commit point: an answer whose length is known and at most 64 KiB, and any that `expect` or last-known-good must see,
 is collected before the caller gets its first byte, so that a reset in mid-body is still an attempt that can be retried
-or rescued. Longer ones commit at their head: they are held, with the upstream paused, until the path says `Relay`.
+or rescued. Longer ones, and event streams, commit at their head: they are held, with the upstream paused, until the
+path says `Relay`. So does a 101, whose connection is then handed over (tunnels.py).
 
 An attempt ends once: `Exchange.attempt_ended` before the commit point, `relay_ended` or `relay_failed` after it.
 """
 
 from typing import TYPE_CHECKING, Final, cast
 
-from sidecar.policy import reasons, retry_after
-from sidecar.policy.outcome import Outcome, Verdict, judge_status
-from sidecar.proxy.path import Attempt
+from sidecar.policy import reasons
+from sidecar.policy.outcome import Outcome, Verdict
+from sidecar.proxy.commands import Attempt
+from sidecar.proxy.heads import passed_trailers
+from sidecar.proxy.judge import is_event_stream, judge, judge_too_large, must_see
 from sidecar.proxy.target import Target
 from sidecar.wire.client import ClientConnection
 from sidecar.wire.errors import Reset, UpstreamError
 from sidecar.wire.message import Header, ResponseHead
+from sidecar.wire.silence import Silence
 from sidecar.wire.timers import Slot
 
 if TYPE_CHECKING:
@@ -26,8 +30,10 @@ COLLECTED: Final = 65536
 SEEN: Final = 1024 * 1024
 """Bytes that last-known-good may collect where `expect.max_body` sets no other bound."""
 
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+"""Methods whose requests may be sent twice (RFC 9110 section 9.2.1)."""
+
 _CONNECTING, _AWAITING, _COLLECTING, _HELD, _RELAYING, _DONE = range(6)
-_EVENT_STREAM: Final = b"text/event-stream"
 _NO_TRAILERS: Final[list[Header]] = []
 _SUCCESS: Final = Verdict.SUCCESS
 _NEUTRAL: Final = Verdict.NEUTRAL
@@ -60,6 +66,7 @@ class LiveAttempt(Outcome):
     connect_seconds = -1.0
     trailers = _NO_TRAILERS
     _resent = False
+    _silence: Silence | None = None
     _limit = COLLECTED
     _size = 0
     _pieces: list[bytes]
@@ -85,21 +92,36 @@ class LiveAttempt(Outcome):
 
     def start(self) -> None:
         """Asks for a connection, and sends on it when there is one."""
-        connection = self.target.pool.lease(self)
+        exchange = self._exchange
+        pool = self.target.pool
+        # What may be sent twice needs no look at the connection: one that the peer has just closed costs a `_resend`.
+        lease = pool.lease if exchange.method in SAFE and exchange.upload is None else pool.lease_quiet
+        connection = lease(self)
         if connection is not None:
             self._send(connection, self.started)
 
     def relay(self) -> None:
         """The rest of a held answer goes to the caller as it comes, until the request's time is over."""
+        exchange = self._exchange
         self._phase = _RELAYING
-        # An event stream has no end to wait for: its bound is the silence between two events.
-        until = self._until if not self._is_event_stream() else self._now() + self._exchange.idle_seconds
-        self._slot = self._exchange.timers.add(self, until)
+        if is_event_stream(self.head):
+            # It has no end to wait for: its bound is the silence between two events.
+            self._silence = exchange.silence(self._fall_silent)
+        else:
+            self._slot = exchange.timers.add(self, self._until)
         pieces, self._pieces = self._pieces, []
         for piece in pieces:
-            self._exchange.relay_body(piece)
-        if not self._exchange.caller_is_full:
+            exchange.relay_body(piece)
+        if not exchange.caller_is_full:
             self.resume_reading()
+
+    def hand_over(self) -> ClientConnection:
+        """Its connection, after a 101. From now on nothing of it reaches this attempt."""
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        self._phase = _DONE
+        self._measure(self.reason)
+        return connection
 
     def pause_reading(self) -> None:
         """The caller is slower than the upstream."""
@@ -108,6 +130,8 @@ class LiveAttempt(Outcome):
 
     def resume_reading(self) -> None:
         """The caller has caught up."""
+        if self._silence is not None:
+            self._silence.heard()  # as long as it was not read, the upstream could not be
         if self.connection is not None:
             self.connection.resume()
 
@@ -146,8 +170,11 @@ class LiveAttempt(Outcome):
         self._send(connection, self._now())
 
     def connect_failed(self, error: UpstreamError) -> None:
-        """There is no connection to be had."""
+        """There is no connection to be had, or the request could not be sent on it."""
+        if self._phase == _DONE:  # what could not be sent may have ended the attempt already
+            return
         self._let_go()
+        self.error = error.error
         self._fail(error.reason, error.detail)
 
     # ResponseSink.
@@ -164,8 +191,8 @@ class LiveAttempt(Outcome):
         self.elapsed = self.total = self.first_byte = exchange.clock() - self.started
         if status < 400 and not exchange.sees_bodies:
             self.verdict = _SUCCESS
-        elif len(body) > exchange.seen_bytes and self._must_see(head):
-            self._too_large()
+        elif len(body) > exchange.seen_bytes and must_see(head, exchange.expect):
+            judge_too_large(self, exchange.expect)
         else:
             self._judge(body)
         exchange.attempt_ended(self)
@@ -174,6 +201,16 @@ class LiveAttempt(Outcome):
         """A 1xx on its way to the caller."""
         self._exchange.relay_interim(head)
 
+    def response_switched(self, head: ResponseHead) -> None:
+        """A 101, which is judged now: however its tunnel ends says nothing about the upstream."""
+        self._slot.discard(self)
+        self._phase = _HELD
+        self.head = head
+        self.status = head.status
+        self.verdict = _SUCCESS
+        self.elapsed = self.first_byte = self._now() - self.started
+        self._exchange.attempt_ended(self)
+
     def response_head(self, head: ResponseHead) -> None:
         """The answer's head: decide whether to collect the body or to commit now."""
         self.first_byte = self._now() - self.started
@@ -181,12 +218,13 @@ class LiveAttempt(Outcome):
         self.status = head.status
         self._pieces = []
         length = head.length
-        if self._must_see(head):
-            self._limit = self._exchange.seen_bytes
+        exchange = self._exchange
+        if exchange.sees_bodies and must_see(head, exchange.expect):
+            self._limit = exchange.seen_bytes
             if length > self._limit:
                 self._overflow()
                 return
-        elif length < 0 or length > COLLECTED:
+        elif length < 0 or length > COLLECTED or (length and is_event_stream(head)):
             self._commit()
             return
         self._phase = _COLLECTING
@@ -194,8 +232,8 @@ class LiveAttempt(Outcome):
     def response_body(self, data: bytes) -> None:
         """More of the body."""
         if self._phase == _RELAYING:
-            if self._is_event_stream():
-                self._touch()
+            if self._silence is not None:
+                self._silence.heard()
             self._exchange.relay_body(data)
             return
         self._pieces.append(data)
@@ -205,8 +243,10 @@ class LiveAttempt(Outcome):
 
     def response_end(self, trailers: list[Header]) -> None:
         """The answer is complete, and the connection is somebody else's."""
+        if trailers:
+            trailers = passed_trailers(self.head, trailers)
         self.connection = None
-        self._slot.discard(self)
+        self._stop_timers()
         phase, self._phase = self._phase, _DONE
         if phase == _RELAYING:
             self._measure(self.reason)
@@ -229,9 +269,10 @@ class LiveAttempt(Outcome):
             self._resend()
             return
         self._let_go()
+        self.error = error.error
         if phase == _RELAYING:
             self._measure(error.reason)
-            self._exchange.relay_failed(error.reason)
+            self._exchange.relay_failed(error.reason, error.detail)
         elif phase == _HELD:
             # Nothing of it was promised to the caller yet: it is no answer any more.
             self.reason = error.reason
@@ -262,28 +303,13 @@ class LiveAttempt(Outcome):
     def _now(self) -> float:
         return self._exchange.clock()
 
-    def _must_see(self, head: ResponseHead) -> bool:
-        # A 4xx is the upstream's word to the caller and passes as it is; a 5xx is a failure without a look at its body.
-        if head.status >= 400 or not self._exchange.sees_bodies:
-            return False
-        # An event stream has no end to wait for; without `expect` nobody need see it.
-        return self._exchange.expect is not None or (head.status == 200 and not self._is_event_stream())
-
     def _overflow(self) -> None:
         if self._exchange.expect is not None:
             self._let_go()
-            self._too_large()
+            judge_too_large(self, self._exchange.expect)
             self._end()
         else:
             self._commit()
-
-    def _too_large(self) -> None:
-        if self._exchange.expect is not None:
-            self.verdict = Verdict.FAILURE
-            self.reason = reasons.UNEXPECTED_RESPONSE
-            self.detail = "body larger than expect.max_body"
-        else:
-            self.verdict = _SUCCESS  # only too large to be remembered
 
     def _commit(self) -> None:
         self._slot.discard(self)
@@ -295,28 +321,8 @@ class LiveAttempt(Outcome):
         self._exchange.attempt_ended(self)
 
     def _judge(self, body: bytes | None) -> None:
-        status = self.status
-        if status >= 400:
-            value = self.head.get(b"retry-after")
-            if value is not None:
-                self.retry_after = retry_after.parse(value, self._exchange.wall())
-            self.verdict = judge_status(status, self.retry_after)
-            if self.verdict is not _SUCCESS:
-                self.reason = reasons.UPSTREAM_ERROR
-            return
-        expect = self._exchange.expect
-        if expect is not None and body is not None and not self._has_no_content():
-            head = self.head
-            self.detail = expect.check(status, head.get(b"content-type"), body, head.get(b"content-encoding"))
-            if self.detail:
-                self.verdict = Verdict.FAILURE
-                self.reason = reasons.UNEXPECTED_RESPONSE
-                return
-        self.verdict = _SUCCESS
-
-    def _has_no_content(self) -> bool:
-        """Whether the answer only speaks of a body that the caller has, or did not ask for: nothing to look into."""
-        return self.status == 304 or self._exchange.method == b"HEAD"
+        exchange = self._exchange
+        judge(self, body, exchange.expect, exchange.method, exchange.wall)
 
     def _fail(self, reason: str, detail: str) -> None:
         self.verdict = Verdict.FAILURE
@@ -335,7 +341,7 @@ class LiveAttempt(Outcome):
     def _let_go(self) -> None:
         """From now on nothing that happens on the connection or the timer reaches this attempt."""
         self._phase = _DONE
-        self._slot.discard(self)
+        self._stop_timers()
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abandon()
@@ -349,13 +355,17 @@ class LiveAttempt(Outcome):
         self._resent = True
         self._phase = _CONNECTING
         self.connection = None
-        self.target.pool.drop_idle()
-        self.start()
+        self.target.pool.lease_new(self)
 
-    def _touch(self) -> None:
+    def _stop_timers(self) -> None:
         self._slot.discard(self)
-        self._slot = self._exchange.timers.add(self, self._now() + self._exchange.idle_seconds)
+        if self._silence is not None:
+            self._silence.stop()
+            self._silence = None
 
-    def _is_event_stream(self) -> bool:
-        kind = self.head.get(b"content-type")
-        return kind is not None and kind.lower().startswith(_EVENT_STREAM)
+    def _fall_silent(self) -> None:
+        """Nothing moved for too long: the upstream said nothing, or the caller took nothing of what it had said."""
+        reason = reasons.CLIENT_GONE if self._exchange.caller_is_full else reasons.DEADLINE
+        self._let_go()
+        self._measure(reason)
+        self._exchange.relay_failed(reason)

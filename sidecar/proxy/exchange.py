@@ -18,18 +18,21 @@ from sidecar.policy import reasons
 from sidecar.policy.expect import Expect
 from sidecar.policy.outcome import Verdict
 from sidecar.policy.route import Route
-from sidecar.proxy import answers, heads, keeping, respond, turn
-from sidecar.proxy.attempt import LiveAttempt
+from sidecar.proxy import answers, heads, tunnels, turn
+from sidecar.proxy.attempt import SAFE, LiveAttempt
+from sidecar.proxy.commands import Attempt, Collect, Relay, Sent, Wait
 from sidecar.proxy.later import LATER as _LATER
 from sidecar.proxy.later import Later as _Later
-from sidecar.proxy.path import Attempt, Collect, Keep, Path, Recall, Relay, Reply, Sent, Serve, Wait, request_path, told
+from sidecar.proxy.path import Path, request_path
 from sidecar.proxy.upload import Upload
 from sidecar.wire.client import ClientConnection
 from sidecar.wire.encode import LAST_CHUNK, chunk, last_chunk
 from sidecar.wire.errors import BadRequest
 from sidecar.wire.message import Header, RequestHead, ResponseHead
 from sidecar.wire.server import ServerConnection
+from sidecar.wire.silence import Silence
 from sidecar.wire.timers import Slot
+from sidecar.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from sidecar.proxy.gateway import Gateway
@@ -38,7 +41,6 @@ _log = logging.getLogger("sidecar")
 
 
 _SUCCESS: Final = Verdict.SUCCESS
-_SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 
 class Exchange:
@@ -61,6 +63,7 @@ class Exchange:
         "bytes_out",
         "clock",
         "connection",
+        "ends_here",
         "expect",
         "gateway",
         "has_key",
@@ -89,9 +92,13 @@ class Exchange:
     close_after = False
     """Nothing may follow the answer on its connection."""
     received = 0
-    _bytes_in = 0
+    bytes_in = 0
     _held: LiveAttempt | None = None
     _slot: Slot | None = None
+    tunnel: Tunnel | None = None
+    """What its connection has become, after a 101."""
+    failed = ("", "", "")
+    """Reason, detail and error of the last attempt that failed."""
 
     expect: Expect | None
     sees_bodies: bool
@@ -109,7 +116,8 @@ class Exchange:
         self.path = head.path
         self.headers = head.headers
         self.route: Route | None = None
-        self.lines = lines = heads.sorted_request(head)
+        self.lines = lines = heads.sorted_request(head, gateway.ids.pseudonym)
+        self.ends_here = lines.ends_here
         self.patience = lines.patience
         self.has_key = lines.has_key
         self.already_retrying = lines.retried
@@ -140,7 +148,7 @@ class Exchange:
     @property
     def may_resend(self) -> bool:
         """Whether sending it twice can do no harm."""
-        return self.method in _SAFE and self.replayable
+        return self.method in SAFE and self.replayable
 
     @property
     def seen_bytes(self) -> int:
@@ -148,11 +156,10 @@ class Exchange:
         expect = self.expect
         return self.gateway.seen_bytes if expect is None else expect.max_body
 
-    @property
-    def idle_seconds(self) -> float:
-        """How long an event stream may be silent."""
+    def silence(self, struck: Callable[[], None]) -> Silence:
+        """Calls `struck` when nothing has moved towards the caller for the route's `timeout.idle`."""
         assert self.route is not None
-        return self.route.idle
+        return Silence(self.timers, self.clock, self.route.idle, waiting=self.connection.unsent, struck=struck)
 
     def wall(self) -> float:
         """Unix time."""
@@ -227,10 +234,10 @@ class Exchange:
             self.attempts,
             self.started + total - now,
         )
-        if self.upload is None:
-            connection.send(attempt, self.method, data, whole=True)
-        else:
+        if self.upload is not None:
             self.upload.send(attempt, connection, data, self.method)
+        elif not self.head.upgrade or not tunnels.ask(self, attempt, connection, data):
+            connection.send(attempt, self.method, data, whole=True)
 
     def attempt_ended(self, attempt: LiveAttempt) -> None:
         """It reached the commit point, or failed before it."""
@@ -238,6 +245,7 @@ class Exchange:
             self.attempt_measured(attempt, attempt.reason)
         if attempt.verdict is not _SUCCESS and self._held is None:
             self.received = attempt.status
+            answers.explain(self, attempt)
         self.resume(attempt)
 
     def attempt_measured(self, attempt: LiveAttempt, result: str) -> None:
@@ -256,11 +264,15 @@ class Exchange:
 
     def stream(self, attempt: LiveAttempt) -> None:
         """The rest of an attempt's answer goes to the caller as it comes."""
-        last = self._attempt
-        if last is not None and last is not attempt:  # a failover that was no better
-            last.cancel(last.reason)
-        self._attempt = attempt
+        self.settle_on(attempt)
         attempt.relay()
+
+    def settle_on(self, attempt: LiveAttempt) -> None:
+        """The answer is this attempt's, for as long as it takes: what another holds is let go of."""
+        for other in (self._attempt, self._held):  # a failover that was no better, or what one was better than
+            if other is not None and other is not attempt:
+                other.cancel(other.reason)
+        self._attempt, self._held = attempt, None
 
     def relay_interim(self, head: ResponseHead) -> None:
         """A 1xx from the upstream, for callers that know what that is."""
@@ -277,8 +289,9 @@ class Exchange:
             self._write(last_chunk(trailers) if self.lines.trailers else LAST_CHUNK)
         self.resume()
 
-    def relay_failed(self, reason: str) -> None:
+    def relay_failed(self, reason: str, detail: str = "") -> None:
         """A streamed answer broke off: the caller must see that it did."""
+        self.failed = reason, detail, ""
         self._break_off(reason)
 
     def _write(self, data: bytes) -> None:
@@ -289,14 +302,14 @@ class Exchange:
 
     def request_body(self, data: bytes) -> None:
         """More of the caller's body."""
-        self._bytes_in += len(data)
+        self.bytes_in += len(data)
         assert self.upload is not None
         self.upload.receive(data)
 
     def request_end(self, trailers: list[Header]) -> None:
         """All of it is here."""
         assert self.upload is not None
-        self.upload.end(trailers)
+        self.upload.end(heads.passed_trailers(self.head, trailers) if trailers else trailers)
         collecting, self.body_to_come = self.body_to_come and self._slot is not None, False
         if collecting:  # and not still in the bulkhead's queue
             assert self._slot is not None
@@ -306,17 +319,14 @@ class Exchange:
 
     def request_failed(self, error: BadRequest) -> None:
         """The body is broken or too large, or the process ends."""
+        if self.tunnel is not None:
+            self.tunnel.close()
+            return
         if self.bytes_out:
             self._break_off(error.reason)
             return
         self._abandon(error.reason)
-        if self.route is not None and reasons.REASONS[error.reason].kinds:
-            self.route.observer.refused(error.reason)
-            self.close_after = True
-            answers.reply(self, told(self.route, error.reason))
-        else:
-            self._note("bad_request", error.status, error.reason)
-            self._write(respond.rejection(error, self.request_id, self.attempts))
+        answers.reject(self, error)
         self._conclude()
         self.connection.finish(self.clock(), close=True)
 
@@ -347,7 +357,7 @@ class Exchange:
     def _break_off(self, reason: str) -> None:
         """What was written can't be completed: close so that nobody takes it for whole."""
         self._abandon(reason)
-        self._note("upstream_error", self.status, reason)
+        self._note("client_gone" if reason == reasons.CLIENT_GONE else "upstream_error", self.status, reason)
         self._conclude()
         self.connection.abort()
 
@@ -373,7 +383,7 @@ class Exchange:
             self._held = None
         if self.upload is not None:
             self.upload.leave()
-        self.gateway.finished(self, self.status, self.reason, self._upstream_seconds, self._bytes_in, self.bytes_out)
+        self.gateway.finished(self, self.status, self.reason, self._upstream_seconds, self.bytes_in, self.bytes_out)
 
 
 # A table, not a chain of isinstance: the commands of a plain request are found at once. Each is called with the command
@@ -384,8 +394,5 @@ _PERFORM: Final[dict[type, Callable[[Exchange, Any], Any]]] = {
     Wait: Exchange.wait,
     Collect: Exchange.collect,
     **turn.PERFORMED,
-    Recall: keeping.recall,
-    Keep: keeping.keep,
-    Serve: answers.serve,
-    Reply: answers.reply,
+    **answers.PERFORM,
 }

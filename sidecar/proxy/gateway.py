@@ -8,7 +8,9 @@ from sidecar.policy.last_known_good import Store
 from sidecar.policy.reasons import NO_ROUTE
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
+from sidecar.proxy.answers import why
 from sidecar.proxy.attempt import SEEN
+from sidecar.proxy.dates import Dates
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.ids import Ids
 from sidecar.proxy.respond import rejection
@@ -30,6 +32,7 @@ class Gateway:
         "accepted",
         "active",
         "clock",
+        "dates",
         "ids",
         "router",
         "seen_bytes",
@@ -56,6 +59,7 @@ class Gateway:
         self.store = store
         self.clock = clock
         self.wall = wall
+        self.dates = Dates(wall)
         self.seen_bytes = SEEN
         self.active = self.accepted = 0
         self._log = log
@@ -72,7 +76,7 @@ class Gateway:
     def reject(self, connection: ServerConnection, error: BadRequest) -> bytes:  # noqa: ARG002 - a responder's signature
         """The answer to a message that is no request; counted, and logged without a word of what it said."""
         request_id = self.ids.request_id()
-        data = rejection(error, request_id)
+        data = rejection(error, request_id, self.dates.line())
         self._unmatched.request_started()
         self._unmatched.request_finished(b"", error.status, "bad_request", 0.0)
         self._log.write(
@@ -133,4 +137,5 @@ class Gateway:
             bytes_in,
             bytes_out,
             exchange.request_id,
+            why(exchange, reason)[0] if reason else "",
         )

@@ -9,6 +9,7 @@ depends on the endpoint once for each: a request's head is then one formatting o
 
 from typing import Final
 
+from sidecar.proxy.hops import ANY, ends_here, expectation, one_hop_less, takes_trailers
 from sidecar.proxy.ids import request_id_of, traceparent_of
 from sidecar.proxy.patience import UNLIMITED, patience
 from sidecar.proxy.target import Rewrite, Target
@@ -16,15 +17,15 @@ from sidecar.wire.encode import STATUS_LINES
 from sidecar.wire.framing import HOP_BY_HOP
 from sidecar.wire.message import CHUNKED, Header, RequestHead, ResponseHead
 
-VIA: Final = b"1.1 sidecar"
-
 # Never sent on: they belong to the caller's connection, or are answered here.
-_DROPPED: Final = HOP_BY_HOP | {b"host", b"expect", b"x-envoy-expected-rq-timeout-ms"}
+# Credentials for a proxy go on: we asked for none, and whoever behind us did must get them (RFC 9110 section 11.7.2).
+_DROPPED: Final = (HOP_BY_HOP - {b"proxy-authorization"}) | {b"host", b"x-envoy-expected-rq-timeout-ms"}
 # Read here: said anew, or the caller's own word to us.
 _NOTED: Final = frozenset(
     {
         b"grpc-timeout",
         b"idempotency-key",
+        b"max-forwards",
         b"te",
         b"traceparent",
         b"tracestate",
@@ -38,12 +39,14 @@ _NOTED: Final = frozenset(
 )
 # Read here, and passed on as well: they are the upstream's business too.
 _ALSO_PASSED: Final = frozenset({b"grpc-timeout", b"idempotency-key", b"tracestate", b"x-envoy-attempt-count"})
-_SPECIAL: Final = _DROPPED | _NOTED | {b"content-length", b"transfer-encoding"}
+_SPECIAL: Final = _DROPPED | _NOTED | {b"content-length", b"expect", b"transfer-encoding"}
 _TRACESTATE: Final = frozenset({b"tracestate"})
 # What `policy/expect.py` undoes (RFC 9110 section 8.4.1).
 _UNDONE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
-# They frame the message or address it: naming them in Connection must not take them away.
-_NOT_OURS_TO_DROP: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
+# They frame the message, address it or count its hops: naming them in Connection must not take them away.
+_NOT_OURS_TO_DROP: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"via", b"max-forwards", b"te"})
+# Said with the field that it names (RFC 9110 section 10.1.4).
+_TAKES_TRAILERS: Final = b"TE: trailers\r\nConnection: TE\r\n"
 
 _RESPONSE_SPECIAL: Final = HOP_BY_HOP | {
     b"x-request-id",
@@ -58,6 +61,7 @@ class SortedRequest:
 
     patience: seconds the caller gives, infinite if it did not say. retried: it retries on its own. has_key: it has an
     Idempotency-Key. request_id, traceparent: its own, None if it has none worth keeping. trailers: it takes trailers.
+    ends_here: why it must go no further, or empty.
     """
 
     __slots__ = (
@@ -65,6 +69,7 @@ class SortedRequest:
         "_passed",
         "_readable",
         "_via",
+        "ends_here",
         "has_key",
         "patience",
         "request_id",
@@ -73,12 +78,19 @@ class SortedRequest:
         "trailers",
     )
 
-    def __init__(self, head: RequestHead) -> None:
+    def __init__(self, head: RequestHead, pseudonym: bytes) -> None:
         noted: dict[bytes, bytes] = {}
         lines = [line for header in head.headers if (line := _sorted(header, head, noted))]
-        if head.connection_tokens:
-            lines = _without(lines, head.connection_tokens - _NOT_OURS_TO_DROP)
-        self._via = noted[b"via"] + b", " + VIA if b"via" in noted else VIA
+        listed = head.connection_tokens - _NOT_OURS_TO_DROP
+        if listed:
+            lines = _without(lines, listed)
+            for name in listed:
+                noted.pop(name, None)
+        before = noted.get(b"via")
+        # The version is that of the message we received (RFC 9110 section 7.6.3).
+        own = (b"1.0 " if head.http10 else b"1.1 ") + pseudonym
+        self._via = own if before is None else before + b", " + own
+        self.ends_here = ends_here(head.method, before, noted.get(b"max-forwards"), pseudonym)
         self._passed: dict[Target, bytes] = {}
         self._readable: dict[Target, bytes] = {}
         self.patience = patience(noted) if noted else UNLIMITED
@@ -87,7 +99,7 @@ class SortedRequest:
         self.retried = attempts != (b"1", b"1")
         self.request_id = request_id_of(noted.get(b"x-request-id"))
         self.traceparent = traceparent_of(noted.get(b"traceparent"))
-        self.trailers = b"trailers" in noted.get(b"te", b"").lower()
+        self.trailers = not head.http10 and takes_trailers(noted.get(b"te", b""))
         # What belongs to a trace that we could not read says nothing about the one we begin.
         self._lines = lines if self.traceparent is not None else _without(lines, _TRACESTATE)
 
@@ -108,7 +120,8 @@ class SortedRequest:
     def _joined(self, lines: list[bytes], target: Target) -> bytes:
         if target.removed:
             lines = _without(lines, target.removed)
-        return b"".join(lines) + target.added + b"Via: " + self._via + b"\r\n"
+        own = target.added + b"Via: " + self._via + b"\r\n"
+        return b"".join(lines) + (own + _TAKES_TRAILERS if self.trailers else own)
 
 
 def _sorted(header: Header, head: RequestHead, noted: dict[bytes, bytes]) -> bytes:
@@ -122,7 +135,14 @@ def _sorted(header: Header, head: RequestHead, noted: dict[bytes, bytes]) -> byt
         return name + b": chunked\r\n"
     if low in _NOTED:
         noted[low] = noted[low] + b", " + value if low in noted else value
-    return name + b": " + value + b"\r\n" if low in _ALSO_PASSED else b""
+    elif low == b"expect":
+        value = expectation(value)
+        return name + b": " + value + b"\r\n" if value and not head.http10 else b""
+    if low == b"max-forwards":
+        value = one_hop_less(head.method, value)
+    elif low not in _ALSO_PASSED:
+        return b""
+    return name + b": " + value + b"\r\n"
 
 
 def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
@@ -143,11 +163,14 @@ def _with_undone_encodings(lines: list[bytes]) -> list[bytes]:
     return kept
 
 
-def sorted_request(head: RequestHead) -> SortedRequest:
-    """What the head's field lines say; shared with every later head that has the same."""
+def sorted_request(head: RequestHead, pseudonym: bytes) -> SortedRequest:
+    """What the head's field lines say; shared with every later head that has the same.
+
+    `pseudonym`: our name in `Via`.
+    """
     known = head.sorted
     if known is None:
-        known = head.sorted = SortedRequest(head)
+        known = head.sorted = SortedRequest(head, pseudonym)
     assert isinstance(known, SortedRequest)
     return known
 
@@ -172,15 +195,19 @@ def request_bytes(
         passed = lines.passed(target)
     else:
         passed = lines.readable(target) if rewrite.looks_inside else lines.passed(target)
-        path = rewrite.replacement + path[rewrite.matched :]
+        if path != ANY:
+            path = rewrite.replacement + path[rewrite.matched :]
         if rewrite.keep_host:
             authority = head.host
+    base = target.base_path
+    if path == ANY:  # it is no path: nothing may be put in front of it
+        base = b""
     return (
         b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\ntraceparent: %b\r\n"
         b"X-Sidecar-Attempt: %d\r\nX-Envoy-Expected-Rq-Timeout-Ms: %d\r\n\r\n"
     ) % (
         head.method,
-        target.base_path,
+        base,
         path,
         authority,
         passed,
@@ -189,6 +216,12 @@ def request_bytes(
         number,
         int(remaining * 1000),
     )
+
+
+def passed_trailers(head: RequestHead | ResponseHead, trailers: list[Header]) -> list[Header]:
+    """The fields after a body that go on: what would not pass in the head does not pass here either."""
+    ours = _SPECIAL if isinstance(head, RequestHead) else _RESPONSE_SPECIAL
+    return [field for field in trailers if field[0] not in ours and field[0] not in head.connection_tokens]
 
 
 def response_lines(head: ResponseHead) -> bytes:
@@ -202,6 +235,7 @@ def response_lines(head: ResponseHead) -> bytes:
 
 def _response_lines(head: ResponseHead) -> list[bytes]:
     lines = [STATUS_LINES[head.status]]
+    head.dated = head.get(b"date") is not None
     listed = head.connection_tokens - _NOT_OURS_TO_DROP
     for low, name, value in head.headers:
         if low not in _RESPONSE_SPECIAL:

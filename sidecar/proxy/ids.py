@@ -1,4 +1,7 @@
-"""Names for requests: `X-Request-Id` and `traceparent`, kept when the caller sent good ones, made otherwise."""
+"""Names for requests: `X-Request-Id` and `traceparent`, kept when the caller sent good ones, made otherwise.
+
+And the name of this process in `Via`: no other sidecar on the way has it, so a request that brings it went round.
+"""
 
 import re
 from collections.abc import Callable
@@ -28,10 +31,12 @@ def traceparent_of(given: bytes | None) -> bytes | None:
 class Ids:
     """Makes ids from the given source of chance."""
 
-    __slots__ = ("_bits",)
+    __slots__ = ("_bits", "pseudonym")
 
     def __init__(self, rng: Random) -> None:
         self._bits: Callable[[int], int] = rng.getrandbits
+        self.pseudonym = b"sidecar-%08x" % self._bits(32)
+        """What the process calls itself to others (RFC 9110 section 7.6.3)."""
 
     def request_id(self) -> bytes:
         """32 hexadecimal digits."""

@@ -6,7 +6,7 @@ from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.freshness import accepts, lifetime
 from sidecar.policy.last_known_good import Stored, cleaned, confirms, question, storable
 from sidecar.proxy.attempt import LiveAttempt
-from sidecar.proxy.path import Keep, Recall
+from sidecar.proxy.commands import Keep, Recall
 from sidecar.wire.message import Header
 
 if TYPE_CHECKING:

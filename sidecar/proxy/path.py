@@ -13,9 +13,8 @@ from typing import Final, Protocol
 
 from sidecar.clock import Clock
 from sidecar.policy import reasons
-from sidecar.policy.answer import Answer
-from sidecar.policy.bulkhead import Bulkhead, Ticket
-from sidecar.policy.endpoints import Endpoint, Upstream
+from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.endpoints import Endpoint
 from sidecar.policy.fallback import Failover, LastKnownGood, Static, covers
 from sidecar.policy.last_known_good import NEWS, Stored
 from sidecar.policy.outcome import Outcome, Verdict
@@ -23,6 +22,8 @@ from sidecar.policy.reasons import REASONS
 from sidecar.policy.retry import Denied
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
+from sidecar.proxy.commands import Attempt, Collect, Command, Keep, Own, Queue, Recall, Relay, Reply, Sent, Serve, Wait
+from sidecar.proxy.hops import ANY, HOPS
 
 
 class Call(Protocol):
@@ -42,6 +43,8 @@ class Call(Protocol):
     """It carries an Idempotency-Key."""
     body_to_come: bool
     """Its body is small enough to keep and not here yet."""
+    ends_here: str
+    """Why it must go no further: `loop_detected`, HOPS where it may make no more, or empty."""
     route: Route | None
 
     @property
@@ -50,114 +53,6 @@ class Call(Protocol):
         ...
 
 
-class Queue:
-    """Wait for `ticket`'s slot: sent True once it is given, False if it was not by `until`.
-
-    The performer puts itself into `ticket.waiter` to hear of it.
-    """
-
-    __slots__ = ("ticket", "until")
-
-    def __init__(self, ticket: Ticket) -> None:
-        self.ticket = ticket
-        self.until = ticket.until
-
-
-class Collect:
-    """Wait until the request's body is here, or it is time to give up: sent True or False."""
-
-    __slots__ = ("until",)
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-
-class Attempt:
-    """Send the request to `endpoint`; sent an Outcome at the commit point.
-
-    `timeout`: seconds for all of it, connecting included. `until`: when the whole request ends, on the path's clock.
-    `in_doubt`: the answer of the attempt before may yet be relayed; otherwise this one replaces it.
-    """
-
-    __slots__ = ("endpoint", "in_doubt", "timeout", "until", "upstream")
-
-    def __init__(
-        self, upstream: Upstream, endpoint: Endpoint, timeout: float, until: float, *, in_doubt: bool = False
-    ) -> None:
-        self.upstream = upstream
-        self.endpoint = endpoint
-        self.timeout = timeout
-        self.until = until
-        self.in_doubt = in_doubt
-
-
-class Wait:
-    """Do nothing for `seconds`."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-
-class Relay:
-    """Give the caller `outcome`'s answer. `rescued`: why the first upstream's was not good enough, or empty."""
-
-    __slots__ = ("label", "outcome", "rescued")
-
-    def __init__(self, outcome: Outcome, label: str, rescued: str = "") -> None:
-        self.outcome = outcome
-        self.label = label
-        self.rescued = rescued
-
-
-class Recall:
-    """Look for a last known good answer to this request: sent it, or None."""
-
-    __slots__ = ("rung",)
-
-    def __init__(self, rung: LastKnownGood) -> None:
-        self.rung = rung
-
-
-class Keep:
-    """Remember `outcome`'s answer as the last known good one, if it may be, or what it says about the one there is."""
-
-    __slots__ = ("outcome", "rung")
-
-    def __init__(self, rung: LastKnownGood, outcome: Outcome) -> None:
-        self.rung = rung
-        self.outcome = outcome
-
-
-class Serve:
-    """Answer with what was kept."""
-
-    __slots__ = ("reason", "rung", "stored")
-
-    def __init__(self, rung: LastKnownGood, stored: Stored, reason: str) -> None:
-        self.rung = rung
-        self.stored = stored
-        self.reason = reason
-
-
-class Reply:
-    """Answer ourselves: with `answer`, or with the default body for `reason`."""
-
-    __slots__ = ("answer", "label", "reason", "retry_after", "status")
-
-    def __init__(
-        self, reason: str, label: str, status: int, answer: Answer | None = None, retry_after: float = 0.0
-    ) -> None:
-        self.reason = reason
-        self.label = label
-        self.status = status
-        self.answer = answer
-        self.retry_after = retry_after
-
-
-Command = Queue | Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply
-Sent = Outcome | Stored | bool | None
 Path = Generator[Command, Sent, None]
 Attempts = Generator[Command, Sent, Outcome]
 
@@ -170,29 +65,23 @@ _ALL: Final = 1_000_000
 def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
     """One request, from its head to its last byte."""
     # First, because every policy belongs to a route.
-    route = router.match(call.method, call.host, call.path, call.headers)
+    route = router.match(call.method, call.host, call.path, call.headers) or _of_the_host(call, router)
     if route is None:
-        yield Reply(reasons.NO_ROUTE, "refused", 404)
+        yield _ended_here(call, None)
         return
     call.route = route
     route.observer.request_started()
+    if call.ends_here:
+        # Before any policy, and without the ladder: another upstream could lead round again.
+        yield _ended_here(call, route)
+        return
     # Started at the head: the caller waits from then on, whatever we do with the time.
     until = call.started + (route.total if route.total < call.patience else call.patience)
-    # Outside the retries, which have a budget: a token is one request. Before the bulkhead: who is over its rate must
-    # not take a place from those who are not, not even in the queue.
-    rate_limit = route.rate_limit
-    if rate_limit is not None and not rate_limit.admit():
-        route.observer.refused(reasons.RATE_LIMITED)
-        refused = Outcome(Verdict.NEUTRAL, reasons.RATE_LIMITED, retry_after=rate_limit.retry_after())
-        yield from _rescued(call, route, refused, clock, until)
-        return
-    # Outside the retries: one request holds one slot however often it is tried, until its last byte.
     bulkhead = route.bulkhead
-    if bulkhead is not None and not bulkhead.enter():
-        why_not = yield from _turn(bulkhead, clock, until)
-        if why_not:
-            route.observer.refused(why_not)
-            yield from _rescued(call, route, _refusal(why_not), clock, until)
+    if bulkhead is not None or route.rate_limit is not None:
+        refused = yield from _enter(route, clock, until)
+        if refused is not None:
+            yield from _rescued(call, route, refused, clock, until)
             return
     try:
         if call.body_to_come and not (yield Collect(until)):
@@ -209,6 +98,38 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
     finally:
         if bulkhead is not None:
             bulkhead.leave()
+
+
+def _of_the_host(call: Call, router: Router[Route]) -> Route | None:
+    """Asked about a host as a whole is the one that answers for its root (RFC 9110 section 9.3.7)."""
+    return router.match(call.method, call.host, b"/", call.headers) if call.path == ANY else None
+
+
+def _ended_here(call: Call, route: Route | None) -> Command:
+    if call.ends_here == HOPS or (route is None and call.path == ANY):
+        return Own()
+    if route is None:
+        return Reply(reasons.NO_ROUTE, "refused", 404)
+    route.observer.refused(call.ends_here)
+    return told(route, call.ends_here)
+
+
+def _enter(route: Route, clock: Clock, until: float) -> Generator[Command, Sent, Outcome | None]:
+    """Nothing once the request is in, with a slot of the bulkhead if there is one; otherwise why it is not."""
+    # Outside the retries, which have a budget: a token is one request. Before the bulkhead: who is over its rate must
+    # not take a place from those who are not, not even in the queue.
+    rate_limit = route.rate_limit
+    if rate_limit is not None and not rate_limit.admit():
+        route.observer.refused(reasons.RATE_LIMITED)
+        return Outcome(Verdict.NEUTRAL, reasons.RATE_LIMITED, retry_after=rate_limit.retry_after())
+    # Outside the retries: one request holds one slot however often it is tried, until its last byte.
+    bulkhead = route.bulkhead
+    if bulkhead is not None and not bulkhead.enter():
+        why_not = yield from _turn(bulkhead, clock, until)
+        if why_not:
+            route.observer.refused(why_not)
+            return _refusal(why_not)
+    return None
 
 
 def _turn(bulkhead: Bulkhead, clock: Clock, until: float) -> Generator[Command, Sent, str]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from sidecar.proxy.commands import Queue
 from sidecar.proxy.later import LATER, Later
-from sidecar.proxy.path import Queue
 
 if TYPE_CHECKING:
     from sidecar.proxy.exchange import Exchange

@@ -40,7 +40,7 @@ class Upload:
         kept = self._kept
         body = b"".join(kept.pieces)
         if self._chunked:
-            body = chunk(body) + (last_chunk(kept.trailers) if kept.complete else b"")
+            body = chunk(body) + (_last_chunk(kept.trailers, attempt) if kept.complete else b"")
         if not kept.complete:
             # Before the first byte is written: writing it may already tell that the upstream is full.
             self._attempt = attempt
@@ -65,11 +65,10 @@ class Upload:
         """All of it is here."""
         self._kept.complete = True
         self._kept.trailers = trailers
-        connection = None if self._attempt is None else self._attempt.connection
-        self._attempt = None
-        if connection is not None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None and (connection := attempt.connection) is not None:
             if self._chunked:
-                connection.send_body(last_chunk(trailers))
+                connection.send_body(_last_chunk(trailers, attempt))
             connection.sent_all()
 
     def leave(self) -> None:
@@ -89,3 +88,8 @@ class Upload:
         """It has caught up."""
         self._upstream_is_full = False
         self._caller.resume()
+
+
+def _last_chunk(trailers: list[Header], attempt: "LiveAttempt") -> bytes:
+    """What must not go to this upstream in the head must not go there after the body."""
+    return last_chunk([field for field in trailers if field[0] not in attempt.target.removed])

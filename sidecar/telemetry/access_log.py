@@ -1,6 +1,6 @@
 """One line per request, as JSON or for people.
 
-Everything of a line that repeats (route, method, status, outcome, reason) becomes part of a template when
+Everything of a line that repeats (route, method, status, outcome, reason, detail) becomes part of a template when
 it is first seen; the rest is filled in by one `%` on bytes. Measured on a busy 2-core machine, Python 3.11:
 1.45 µs a line, 1.3 for a refusal; a record of the logging module takes 8.
 """
@@ -92,6 +92,7 @@ class AccessLog:
         bytes_in: int,
         bytes_out: int,
         request_id: bytes,
+        detail: str = "",
     ) -> None:
         """See `RequestLog`."""
         if self._sample < 1.0 and outcome == "ok" and self._rng.random() >= self._sample:
@@ -109,9 +110,9 @@ class AccessLog:
         if text.translate(self._same) != text:  # the common text is proved harmless by one pass in C
             path, request_id = self._clean(path), self._escape(request_id)
         try:
-            template = self._templates[route, method, status, outcome, reason, attempts, upstream < 0.0]
+            template = self._templates[route, method, status, outcome, reason, detail, attempts, upstream < 0.0]
         except KeyError:
-            template = self._template((route, method, status, outcome, reason, attempts, upstream < 0.0))
+            template = self._template((route, method, status, outcome, reason, detail, attempts, upstream < 0.0))
         took = duration * 1e3
         values: tuple[object, ...]
         if upstream < 0.0:

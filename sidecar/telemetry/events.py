@@ -5,7 +5,7 @@ counters that are kept anyway are compared with what they were at the last summa
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from sidecar.clock import MONOTONIC, Clock
@@ -15,10 +15,14 @@ from sidecar.telemetry.route import RouteMetrics
 INTERVAL: Final = 10.0
 """Seconds between summaries."""
 
+_TOLD_APART: Final = 100
+"""Failures that are told one by one per interval; a bound, should what is wrong be different each time."""
+
 _log = logging.getLogger("sidecar")
 _NO_FAILURES: Final = frozenset({"ok", "client_gone"})
 """Results of attempts that say nothing against the upstream."""
 
+Handshakes = Callable[[], Mapping[str, tuple[int, str]]]
 _Counts = dict[tuple[str, str, str], int]
 """By kind of count (refused, would_refuse, fail_closed, failure), route and reason."""
 
@@ -40,16 +44,28 @@ class Events:
 
     prometheus: whose counters are summed up, and whose transitions are reported from now on.
     access_log: whose lost lines are reported, if there is one.
+    handshakes: asked how many TLS handshakes of callers failed so far, and why the last one, by listener.
     """
 
-    def __init__(self, prometheus: Prometheus, access_log: Lossy | None = None, *, clock: Clock = MONOTONIC) -> None:
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        access_log: Lossy | None = None,
+        *,
+        clock: Clock = MONOTONIC,
+        handshakes: Handshakes = dict,
+    ) -> None:
         self._prometheus = prometheus
         self._access_log = access_log
         self._clock = clock
         self._ticked = clock()
         self._before = self._last = self._counts()
         self._dropped = 0
+        self._explained: set[tuple[str, str, str]] = set()
+        self._handshakes = handshakes
+        self._refused_handshakes: dict[str, int] = {}
         prometheus.on_transition(self.transition)
+        prometheus.on_explained(self.explained)
 
     def transition(self, route: str, old: str, new: str, open_for: float) -> None:
         """A breaker moved: one line, at once.
@@ -69,14 +85,25 @@ class Events:
             text += f", after {_listed(failures)}"
         _say(logging.WARNING, "breaker", text, fields)
 
+    def explained(self, upstream: str, reason: str, detail: str) -> None:
+        """An attempt failed, and this is what was wrong: one line, once per interval, however often it happens."""
+        failure = upstream, reason, detail
+        if failure in self._explained or len(self._explained) >= _TOLD_APART:
+            return
+        self._explained.add(failure)
+        fields = {"upstream": upstream, "reason": reason, "detail": detail}
+        _say(logging.WARNING, "failure", f"upstream {upstream}: {reason}: {detail}", fields)
+
     def tick(self) -> None:
         """One line for everything refused since the last call; none where there was nothing."""
         now, counts = self._clock(), self._counts()
         seconds = now - self._ticked
         risen = _risen(self._last, counts)
         self._ticked, self._before, self._last = now, self._last, counts
+        self._explained.clear()
         self._summarise(seconds, risen)
         self._report_lost_lines()
+        self._report_handshakes()
 
     def _summarise(self, seconds: float, risen: _Counts) -> None:
         kinds = {kind: _by_route(risen, kind) for kind in ("refused", "would_refuse", "fail_closed")}
@@ -98,6 +125,14 @@ class Events:
             f"access log lost {lost} lines: {why}",
             {"lines": lost, "reason": why},
         )
+
+    def _report_handshakes(self) -> None:
+        for listener, (failed, why) in self._handshakes().items():
+            count = failed - self._refused_handshakes.get(listener, 0)
+            self._refused_handshakes[listener] = failed
+            if count:
+                text = f"{count} TLS handshakes failed on {listener}, the last one because {why}"
+                _say(logging.WARNING, "handshakes", text, {"listener": listener, "count": count, "last": why})
 
     def _counts(self) -> _Counts:
         return {key: count for route in self._prometheus.routes() for key, count in _read(route)}

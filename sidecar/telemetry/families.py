@@ -76,6 +76,12 @@ IN_FLIGHT: Final = Family(
     ("route",),
     "Requests matched to the route and not answered yet.",
 )
+TUNNELS: Final = Family(
+    "sidecar_tunnels",
+    "gauge",
+    ("route",),
+    "Connections that switched to another protocol and have not ended.",
+)
 CONFIG_RELOADS: Final = Family(
     "sidecar_config_reloads_total",
     "counter",
@@ -96,5 +102,6 @@ COUNTED: Final = (
     FALLBACKS,
     KEPT_AGE,
     IN_FLIGHT,
+    TUNNELS,
     CONFIG_RELOADS,
 )

@@ -1,6 +1,6 @@
 """What is read off living objects when a scrape comes: breakers, bulkheads, endpoints, connections."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from sidecar.policy.endpoints import Upstream
@@ -72,8 +72,13 @@ def show(
     access_log: Losing | None = None,
     kept: Kept | None = None,
     disk: Disk | None = None,
+    tls_reloads: Callable[[], _Samples] = lambda: iter(()),
+    handshake_failures: Callable[[], Mapping[str, tuple[int, str]]] = dict,
 ) -> None:
-    """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name."""
+    """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name.
+
+    `tls_reloads`: times that changed files were taken or not, by result. `handshake_failures`: how many, by listener.
+    """
     guarded = []
     limited = []
     every = tuple(routes)
@@ -119,6 +124,18 @@ def show(
         _show_kept(prometheus, kept)
     if disk is not None:
         _show_disk(prometheus, disk)
+    prometheus.counter(
+        "sidecar_tls_reloads_total",
+        "Times that changed certificates, keys or authorities were taken (ok) or could not be used (rejected).",
+        ("result",),
+        tls_reloads,
+    )
+    prometheus.counter(
+        "sidecar_tls_handshake_failures_total",
+        "TLS handshakes of callers that were refused, by either side.",
+        ("listener",),
+        lambda: (((name,), count) for name, (count, _) in handshake_failures().items()),
+    )
     if access_log is not None:
         prometheus.counter(
             "sidecar_access_log_dropped_total",

@@ -8,8 +8,8 @@ from typing import Final, Literal, NamedTuple
 
 Format = Literal["json", "text"]
 
-Key = tuple[str, bytes, int, str, str, int, bool]
-"""Route, method, status, outcome, reason, attempts, and whether there is no upstream time."""
+Key = tuple[str, bytes, int, str, str, str, int, bool]
+"""Route, method, status, outcome, reason, detail, attempts, and whether there is no upstream time."""
 
 
 class _Spelling(NamedTuple):
@@ -23,13 +23,14 @@ class _Spelling(NamedTuple):
 
 def json_template(key: Key) -> bytes:
     """One JSON object. Its members keep their order; docs/metrics.md names them."""
-    route, method, status, outcome, reason, attempts, no_upstream = key
+    route, method, status, outcome, reason, detail, attempts, no_upstream = key
     upstream = b"null" if no_upstream else b"%.3f"
     return b"".join(
         (
             b'{"time":"%b","route":' + _quoted(route) + b',"method":' + _quoted(_readable(method)),
             b',"path":"%b%b","status":' + str(status).encode(),
             b',"outcome":' + _quoted(outcome) + b',"reason":' + _quoted(reason),
+            b',"detail":' + _quoted(detail) if detail else b"",
             b',"duration_ms":%.3f,"upstream_ms":' + upstream + b',"attempts":' + str(attempts).encode(),
             b',"bytes_in":%d,"bytes_out":%d,"request_id":"%b"}\n',
         ),
@@ -38,14 +39,15 @@ def json_template(key: Key) -> bytes:
 
 def text_template(key: Key) -> bytes:
     """One line for people: time, route, method, path, status, outcome (and reason), then named numbers."""
-    route, method, status, outcome, reason, attempts, no_upstream = key
+    route, method, status, outcome, reason, detail, attempts, no_upstream = key
     upstream = b"-" if no_upstream else b"%.3fms"
     why = f"{outcome}({reason})" if reason else outcome
     return b"".join(
         (
             b"%b " + _plain(route) + b" " + _plain(_readable(method)) + b" %b%b ",
             str(status).encode() + b" " + _plain(why) + b" duration=%.3fms upstream=" + upstream,
-            b" attempts=" + str(attempts).encode() + b" in=%d out=%d id=%b\n",
+            b" attempts=" + str(attempts).encode() + b" in=%d out=%d id=%b",
+            b" detail=" + _quoted(detail) + b"\n" if detail else b"\n",
         ),
     )
 

@@ -15,7 +15,7 @@ from sidecar.telemetry.exposition import (
     number,
 )
 from sidecar.telemetry.histogram import BUCKETS
-from sidecar.telemetry.route import UNMATCHED, RouteMetrics, Transition
+from sidecar.telemetry.route import UNMATCHED, Explanation, RouteMetrics, Transition
 
 if TYPE_CHECKING:
     from sidecar.telemetry.process import ProcessMetrics
@@ -29,6 +29,7 @@ class Totals:
     """One route since the start, for /status."""
 
     in_flight: int
+    tunnels: int
     requests: int
     by_outcome: Mapping[str, int]
     refused_by_reason: Mapping[str, int]
@@ -55,6 +56,7 @@ class Prometheus:
         self._series: dict[tuple[str, ...], bytes] = {}
         self._process: ProcessMetrics | None = None
         self._on_transition: Transition | None = None
+        self._on_explained: Explanation | None = None
         self._reloads = Counts(families.CONFIG_RELOADS)
         self._reloads.update({("ok",): 0, ("rejected",): 0})
 
@@ -62,7 +64,7 @@ class Prometheus:
         """The observer of the route of that name: the same one each time, so that counts outlive a reload."""
         found = self._routes.get(name)
         if found is None:
-            found = self._routes[name] = RouteMetrics(name, self._bounds, self._changed)
+            found = self._routes[name] = RouteMetrics(name, self._bounds, self._changed, self._explained)
         return found
 
     def routes(self) -> Iterable[RouteMetrics]:
@@ -72,6 +74,10 @@ class Prometheus:
     def on_transition(self, call: Transition) -> None:
         """Calls `call` at every change of a breaker's state."""
         self._on_transition = call
+
+    def on_explained(self, call: Explanation) -> None:
+        """Calls `call` at every failure of which more is known than its reason."""
+        self._on_explained = call
 
     def config_loaded(self, *, ok: bool) -> None:
         """A configuration was taken, the one at start included, or was rejected."""
@@ -94,6 +100,7 @@ class Prometheus:
         found = self.route(route)
         return Totals(
             in_flight=found.in_flight,
+            tunnels=found.tunnels,
             requests=found.duration.count,
             by_outcome=found.requests.by(2),
             refused_by_reason=found.refusals.by(0),
@@ -131,6 +138,10 @@ class Prometheus:
         if self._on_transition is not None:
             self._on_transition(route, old, new, open_for)
 
+    def _explained(self, upstream: str, reason: str, detail: str) -> None:
+        if self._on_explained is not None:
+            self._on_explained(upstream, reason, detail)
+
     def _age(self, stored_at: float) -> float:
         return max(0.0, self._wall() - stored_at)
 
@@ -154,6 +165,7 @@ class Prometheus:
         kept = [(route.name, route.newest) for route in routes if route.newest is not None]
         yield families.KEPT_AGE, self._lines(families.KEPT_AGE, (((n,), self._age(at)) for n, at in kept))
         yield families.IN_FLIGHT, self._lines(families.IN_FLIGHT, (((r.name,), r.in_flight) for r in matched))
+        yield families.TUNNELS, self._lines(families.TUNNELS, (((r.name,), r.tunnels) for r in matched))
         yield families.CONFIG_RELOADS, [self._reloads.lines()]
         for family, read in self._read.values():
             yield family, self._lines(family, read())

@@ -14,6 +14,8 @@ from sidecar.telemetry.histogram import Histogram
 
 Transition = Callable[[str, str, str, float], None]
 """Called with route, old state, new state and the seconds it will stay open."""
+Explanation = Callable[[str, str, str], None]
+"""Called with upstream, reason and the sentence about it."""
 
 METHODS: Final = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"),
@@ -25,6 +27,10 @@ MOVES: Final = (("closed", "open"), ("open", "half_open"), ("half_open", "open")
 
 UNMATCHED: Final = "-"
 """The route of what matched none."""
+
+
+def _unheard(upstream: str, reason: str, detail: str) -> None:
+    """Nobody has asked to be told."""
 
 
 class UpstreamTimes:
@@ -45,6 +51,7 @@ class RouteMetrics:
 
     __slots__ = (
         "_bounds",
+        "_on_explained",
         "_on_transition",
         "denied",
         "duration",
@@ -56,15 +63,21 @@ class RouteMetrics:
         "retries",
         "started",
         "transitions",
+        "tunnels",
         "upstreams",
         "would_refuse_counts",
     )
 
-    def __init__(self, name: str, bounds: Sequence[float], on_transition: Transition) -> None:
+    def __init__(
+        self, name: str, bounds: Sequence[float], on_transition: Transition, on_explained: Explanation = _unheard
+    ) -> None:
         self.name = name
         self._bounds = bounds
         self._on_transition = on_transition
+        self._on_explained = on_explained
         self.started = 0
+        self.tunnels = 0
+        """Open ones."""
         self.requests = Counts(families.REQUESTS, name)
         self.duration = Histogram(bounds, families.REQUEST_DURATION, name)
         self.upstreams: dict[str, UpstreamTimes] = {}
@@ -124,6 +137,10 @@ class RouteMetrics:
             histogram.counts[bisect_left(bounds, total)] += 1
             histogram.total += total
 
+    def explained(self, upstream: str, reason: str, detail: str) -> None:
+        """See `RouteObserver`."""
+        self._on_explained(upstream, reason, detail)
+
     def retried(self, reason: str) -> None:
         """See `RouteObserver`."""
         self.retries[(reason,)] += 1
@@ -147,6 +164,14 @@ class RouteMetrics:
     def kept(self, stored_at: float) -> None:
         """See `RouteObserver`."""
         self.newest = stored_at
+
+    def tunnel_opened(self) -> None:
+        """See `RouteObserver`."""
+        self.tunnels += 1
+
+    def tunnel_closed(self) -> None:
+        """See `RouteObserver`."""
+        self.tunnels -= 1
 
     def breaker_changed(self, old: str, new: str, open_for: float) -> None:
         """See `RouteObserver`."""

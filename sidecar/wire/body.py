@@ -9,12 +9,15 @@ _NO_TRAILERS: Final[list[Header]] = []
 
 
 class Body:
-    """Takes a body of `length` bytes, or CHUNKED, or UNTIL_CLOSE, in any pieces and gives its payload."""
+    """Takes a body of `length` bytes, or CHUNKED, or UNTIL_CLOSE, in any pieces and gives its payload.
+
+    `lenient`: as ChunkedDecoder's.
+    """
 
     __slots__ = ("_decoder", "left", "rest", "size", "trailers")
 
-    def __init__(self, length: int) -> None:
-        self._decoder = ChunkedDecoder() if length == CHUNKED else None
+    def __init__(self, length: int, *, lenient: bool = False) -> None:
+        self._decoder = ChunkedDecoder(lenient=lenient) if length == CHUNKED else None
         self.left = length
         """Bytes to come; CHUNKED or UNTIL_CLOSE as long as nobody can know; 0 when it has ended."""
         self.size = 0

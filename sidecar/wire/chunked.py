@@ -37,6 +37,7 @@ class ChunkError(ValueError):
 class ChunkedDecoder:
     """Takes a chunked body in any pieces and gives its payload.
 
+    `lenient`: trailer fields that belong before the body are dropped, as whoever reads a response may, and not refused.
     `max_overhead`: bytes that may be other than payload, beside 32 for each chunk: extensions and tiny chunks
     are to cost their sender more than us. `max_trailer_bytes`, `max_trailers`: of the trailer section. No
     more than these limits is ever held, and each byte is looked at once, however the body is cut.
@@ -44,6 +45,7 @@ class ChunkedDecoder:
 
     __slots__ = (
         "_left",
+        "_lenient",
         "_line",
         "_max_trailers",
         "_overhead",
@@ -53,7 +55,15 @@ class ChunkedDecoder:
         "trailers",
     )
 
-    def __init__(self, *, max_overhead: int = 16384, max_trailer_bytes: int = 8192, max_trailers: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        max_overhead: int = 16384,
+        max_trailer_bytes: int = 8192,
+        max_trailers: int = 100,
+        lenient: bool = False,
+    ) -> None:
+        self._lenient = lenient
         self._state = _SIZE
         self._left = 0
         self._line = bytearray()
@@ -168,6 +178,7 @@ class ChunkedDecoder:
             raise ChunkError("too many trailer fields")
         name = match[1]
         low = name.lower()
-        if low in FORBIDDEN_TRAILERS:
+        if low not in FORBIDDEN_TRAILERS:
+            self.trailers.append((low, name, match[2].strip(b" \t")))
+        elif not self._lenient:
             raise ChunkError("a trailer field that belongs before the body")
-        self.trailers.append((low, name, match[2].strip(b" \t")))

@@ -11,16 +11,19 @@ Four rules:
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from sidecar.wire.body import Body
 from sidecar.wire.chunked import ChunkError
 from sidecar.wire.errors import MalformedResponse, Reset, UpstreamError
+from sidecar.wire.framing import is_asked
 from sidecar.wire.known import KnownResponses
 from sidecar.wire.message import UNTIL_CLOSE, Header, ResponseHead
 from sidecar.wire.parse import ResponseParser
 from sidecar.wire.sinks import ResponseSink
+from sidecar.wire.tls import alert
 
 MAX_HEAD: Final = 65536
 """Bytes of one response head; longer is malformed. Envoy allows 60 KiB, nginx 4 to 8, HAProxy 16."""
@@ -50,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
     """A connection to one endpoint. Public attributes are read by the pool and by metrics."""
 
     __slots__ = (
+        "_asked",
         "_body",
         "_buffer",
         "_full",
@@ -61,6 +65,7 @@ class ClientConnection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_plain",
+        "_poll",
         "_reusable",
         "_sink",
         "_transport",
@@ -69,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         "exchanges",
         "exchanges_seen",
         "idle_since",
+        "last_head",
         "made_at",
         "request_sent",
         "worn",
@@ -84,14 +90,18 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = bytearray()
         self._full = False
         self._paused = False
+        self._poll: select.poll | None = None
         self.closed = False
         self.connect_seconds = -1.0
         self.exchanges = 0
         self.made_at = 0.0
+        self.last_head: ResponseHead | None = None
         # The pool's notes.
         self.exchanges_seen = -1
         self.idle_since = 0.0
         self.worn = False
+        # The protocols that its last exchange asks for.
+        self._asked = b""
         # For one exchange.
         self._sink: ResponseSink | None = None
         self._method = b""
@@ -124,6 +134,27 @@ class ClientConnection(asyncio.Protocol):
         """The request's last byte was given to `send_body`."""
         self.request_sent = True
 
+    def may_switch(self, asked: bytes) -> None:
+        """The request just sent asks for other protocols, as its `Upgrade` says. No other exchange follows it."""
+        self._asked = asked
+        self.retire()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """After `response_switched`: its transport, which tells `protocol` from now on, and what came after the 101.
+
+        Whoever takes it says `lost` when it is closed. Until then it counts as active.
+        """
+        self.resume()
+        self._transport.set_protocol(protocol)
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return self._transport, rest
+
+    def lost(self) -> None:
+        """What was handed over is closed."""
+        self._sink = None
+        self._forget()
+
     def pause(self) -> None:
         """Stops reading, so that the upstream's own window fills. Idempotent."""
         if not self._paused and not self.closed:
@@ -141,6 +172,18 @@ class ClientConnection(asyncio.Protocol):
         """Lets go of an exchange that nobody wants any more. The connection can't be used again."""
         self._sink = None
         self.close()
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has left an idle connection alone: neither ended it nor sent anything. One system call.
+
+        The loop tells the same, a turn later: too late for a request that can't be repeated.
+        """
+        if self._transport.is_closing():  # its descriptor may be somebody else's by now
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not self._poll.poll(0)
 
     def retire(self) -> None:
         """Serves its exchange, if there is one, and no other."""
@@ -175,6 +218,7 @@ class ClientConnection(asyncio.Protocol):
             if head is not None and head.length == len(data) - end and head.keep_alive:
                 # Free before the sink hears of it: it may answer its caller with the next request already.
                 self._sink = None
+                self.last_head = head
                 self._keeper.release(self)
                 sink.response_whole(head, data[end:])
             else:
@@ -193,10 +237,13 @@ class ClientConnection(asyncio.Protocol):
             self._fail(self._reset())
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, for whatever reason."""
         self._forget()
-        self._fail(self._reset())
+        reset = self._reset()
+        # In TLS 1.3 a peer that refuses our certificate says so after the handshake (RFC 8446 section 4.4.2.4).
+        refusal = alert(exc) if reset.silent and not reset.reused else None
+        self._fail(refusal or reset)
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
@@ -238,6 +285,9 @@ class ClientConnection(asyncio.Protocol):
             if head.status >= _FINAL:
                 self._take_head(head, data)
                 return
+            if head.status == _SWITCHING_PROTOCOLS:
+                self._switch(head, data)
+                return
             self._take_interim(head)
             if self._sink is None:
                 return
@@ -265,14 +315,27 @@ class ClientConnection(asyncio.Protocol):
     def _take_interim(self, head: ResponseHead) -> None:
         self._interim += 1
         self._plain = False
-        if self._interim > MAX_INTERIM or head.status == _SWITCHING_PROTOCOLS:
-            raise MalformedResponse("unexpected interim response")
+        if self._interim > MAX_INTERIM:
+            raise MalformedResponse("too many interim responses")
         if head.status != _CONTINUE and self._sink is not None:
             self._sink.response_interim(head)
 
+    def _switch(self, head: ResponseHead, rest: bytes) -> None:
+        if head.http10 or not is_asked(head, self._asked):
+            raise MalformedResponse("a 101 to what was not asked for")
+        self._buffer += rest
+        cast("ResponseSink", self._sink).response_switched(head)
+
     def _take_head(self, head: ResponseHead, rest: bytes) -> None:
         sink = cast("ResponseSink", self._sink)
-        body = self._body = Body(head.length)
+        self.last_head = head
+        if self._plain and head.length == len(rest) and head.keep_alive:
+            self._sink = None
+            self.last_head = head
+            self._keeper.release(self)
+            sink.response_whole(head, rest)
+            return
+        body = self._body = Body(head.length, lenient=True)
         self._reusable = head.keep_alive
         sink.response_head(head)
         if not body.left:

@@ -1,6 +1,7 @@
 """New connections to one address: name resolution, TCP and TLS within one timeout."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -10,7 +11,9 @@ from typing import Any, Final, TypeVar
 from sidecar.clock import Clock
 from sidecar.tasks import spawn
 from sidecar.wire.errors import ConnectFailure, ConnectTimeout, DnsFailure, TlsFailure
-from sidecar.wire.tls import explain
+from sidecar.wire.options import give_up_on_silence
+from sidecar.wire.renewal import Resuming
+from sidecar.wire.tls import failure
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 Address = tuple[int, int, int, str, tuple[Any, ...]]
@@ -24,6 +27,7 @@ _RESOLVE_AGAIN: Final = 1.0
 """Seconds between two resolutions at least, however many connections fail."""
 _FAREWELL: Final = 2.0
 """Seconds that a closing TLS connection waits for the peer's own farewell."""
+_UNROUTABLE: Final = dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH), "destination_ip_unroutable")
 
 
 async def system_resolve(host: str, port: int) -> list[Address]:
@@ -110,10 +114,10 @@ class Names:
 class Dialer:
     """Makes connections to `host`:`port`.
 
-    `tls`: a context of tls.py, or None for plain TCP. `server_name`: sent as SNI and checked against the
-    certificate; by default the host. `connect_timeout`: seconds for name resolution, TCP and TLS together.
-    `refresh`: seconds that an answer of the resolver is good for. Of several addresses the next one is tried
-    after 250 ms, or as soon as the one before has failed.
+    `tls`: a context of tls.py, or one of renewal.py that resumes sessions, or None for plain TCP. `server_name`: sent
+    as SNI and checked against the certificate; by default the host. `connect_timeout`: seconds for name resolution,
+    TCP and TLS together. `refresh`: seconds that an answer of the resolver is good for. Of several addresses the next
+    one is tried after 250 ms, or as soon as the one before has failed.
     """
 
     __slots__ = ("_connect_timeout", "_nameable", "_names", "_server_name", "_tls")
@@ -160,18 +164,22 @@ class Dialer:
                 return await self._establish(factory(), sock)
         except TimeoutError:
             self._names.doubt()
-            raise ConnectTimeout(f"no connection within {self._connect_timeout:g} s ({stage})") from None
+            error = "dns_timeout" if stage == "name resolution" else ""
+            raise ConnectTimeout(f"no connection within {self._connect_timeout:g} s ({stage})", error=error) from None
 
     async def _connect(self, addresses: list[Address]) -> socket.socket:
         try:
             if len(addresses) == 1:
-                return await _connect_one(addresses[0])
-            return await self._race(addresses)
+                sock = await _connect_one(addresses[0])
+            else:
+                sock = await self._race(addresses)
         except TimeoutError:  # the kernel's own, or ours: dial() tells the caller
             raise
         except (OSError, RuntimeError) as error:  # uvloop raises the latter for some unusable addresses
             self._names.doubt()
-            raise ConnectFailure(_why(error)) from None
+            raise ConnectFailure(_why(error), error=_UNROUTABLE.get(getattr(error, "errno", 0), "")) from None
+        give_up_on_silence(sock)
+        return sock
 
     async def _race(self, addresses: list[Address]) -> socket.socket:
         from aiohappyeyeballs import start_connection  # noqa: PLC0415 - most names have one address
@@ -201,7 +209,9 @@ class Dialer:
         except TimeoutError:
             raise
         except ssl.SSLError as error:
-            raise TlsFailure(explain(error, self._server_name)) from None
+            if isinstance(self._tls, Resuming):
+                self._tls.forget()
+            raise failure(error, self._server_name) from None
         except OSError:
             raise TlsFailure("the peer closed the connection during the handshake") from None
 

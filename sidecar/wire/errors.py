@@ -32,10 +32,19 @@ class BadRequest(WireError):
         super().__init__(detail)
         self.status = status
         self.reason = reason
+        self.to_head = False
+        """Whether the message is a HEAD, to which no body may answer."""
 
 
 class UpstreamError(WireError):
-    """An exchange with an upstream did not come to a complete response."""
+    """An exchange with an upstream did not come to a complete response.
+
+    `error`: the error type of RFC 9209 section 2.3 that fits better than the one of `reason`; "" if none does.
+    """
+
+    def __init__(self, detail: str = "", *, error: str = "") -> None:
+        super().__init__(detail)
+        self.error = error
 
 
 class ConnectFailure(UpstreamError):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sidecar.wire.errors import BadRequest, MalformedResponse
-from sidecar.wire.message import CHUNKED, UNTIL_CLOSE
+from sidecar.wire.message import CHUNKED, UNTIL_CLOSE, ResponseHead
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -198,6 +198,16 @@ def expects_continue(value: bytes, *, http10: bool, length: int) -> bool:
     if http10 or length == 0:
         return False
     return b"100-continue" in [member.strip(b" \t") for member in value.lower().split(b",")]
+
+
+def is_asked(head: ResponseHead, asked: bytes) -> bool:
+    """Whether a 101 switches to what the request's `Upgrade` asked for, and to nothing else (RFC 9110 section 7.8)."""
+    named = {member for low, _, value in head.headers if low == b"upgrade" for member in _members(value)}
+    return bool(named) and named.issubset(_members(asked))
+
+
+def _members(value: bytes) -> list[bytes]:
+    return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 
 def upgrade(value: bytes, *, length: int) -> bytes:

@@ -2,10 +2,17 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sidecar.wire.server import Server
+from sidecar.wire.options import probe_silence
+from sidecar.wire.renewal import Presenting
+from sidecar.wire.server import ServerConnection
+from sidecar.wire.shared import Server
+from sidecar.wire.unix import UnixSocket
 
-BACKLOG = 2048
+BACKLOG: Final = 2048
+FAREWELL: Final = 2.0
+"""Seconds that a closing TLS connection reads on for its caller's farewell: its half-close, as plain ones linger."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -13,24 +20,65 @@ class Listener:
     """One address we listen on."""
 
     server: Server
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
     """As bound: port 0 in the configuration becomes a real one."""
+    unix: UnixSocket | None = None
+    tls: Presenting | None = None
     _bound: asyncio.Server
 
     @classmethod
-    async def bind(cls, server: Server, host: str, port: int) -> "Listener":
+    async def bind(cls, server: Server, host: str, port: int, tls: Presenting | None = None) -> "Listener":
         """Listens on host and port.
 
         Raises:
             OSError: the address is taken, not ours, or not allowed.
         """
         loop = asyncio.get_running_loop()
-        bound = await loop.create_server(server.connection, host, port, backlog=BACKLOG)
-        return cls(server=server, host=host, port=bound.sockets[0].getsockname()[1], _bound=bound)
+        bound = await loop.create_server(
+            lambda: ServerConnection(server), host, port, backlog=BACKLOG, **_secured(server, tls)
+        )
+        for sock in bound.sockets:
+            probe_silence(sock)
+        return cls(server=server, host=host, port=bound.sockets[0].getsockname()[1], tls=tls, _bound=bound)
+
+    @classmethod
+    async def bind_unix(cls, server: Server, path: str, mode: int, tls: Presenting | None = None) -> "Listener":
+        """Listens on a unix socket. `mode`: of its file.
+
+        Raises:
+            OSError: somebody listens there, it is something else than a socket, or the directory does not let us.
+        """
+        unix = UnixSocket(path, mode)
+        loop = asyncio.get_running_loop()
+        try:
+            bound = await loop.create_unix_server(
+                lambda: ServerConnection(server), sock=unix.sock, backlog=BACKLOG, **_secured(server, tls)
+            )
+        except BaseException:
+            unix.remove()
+            unix.sock.close()
+            raise
+        return cls(server=server, unix=unix, tls=tls, _bound=bound)
+
+    @property
+    def address(self) -> str:
+        """As it is written: host:port, an IPv6 address in brackets, or unix:/path."""
+        if self.unix is not None:
+            return f"unix:{self.unix.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def close(self) -> None:
         """Stops accepting and closes every connection that carries no request."""
         self._bound.close()
+        if self.unix is not None:
+            self.unix.remove()
         for connection in list(self.server.connections):
             connection.close_if_idle()
+
+
+def _secured(server: Server, tls: Presenting | None) -> dict[str, Any]:
+    """What the loop is told about TLS. Until its end the handshake is all that a caller can delay."""
+    if tls is None:
+        return {}
+    return {"ssl": tls, "ssl_handshake_timeout": server.header_timeout, "ssl_shutdown_timeout": FAREWELL}

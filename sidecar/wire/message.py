@@ -64,7 +64,7 @@ class RequestHead:
 class ResponseHead:
     """A response's head. `length`: body bytes to come, 0 for none, CHUNKED or UNTIL_CLOSE."""
 
-    __slots__ = ("connection_tokens", "headers", "http10", "keep_alive", "length", "relayed", "status")
+    __slots__ = ("connection_tokens", "dated", "headers", "http10", "keep_alive", "length", "relayed", "status")
 
     status: int
     headers: list[Header]
@@ -72,10 +72,13 @@ class ResponseHead:
     http10: bool
     keep_alive: bool
     connection_tokens: frozenset[bytes]
+    dated: bool
+    """Whether it has a `Date`; told by whoever sets `relayed`."""
     relayed: Any
     """What whoever passes the response on has made of it. Heads of the same bytes share it."""
 
     def __init__(self) -> None:
+        self.dated = False
         self.relayed = None
 
     def get(self, name: bytes) -> bytes | None:

@@ -22,6 +22,7 @@ _REQUEST_FIELDS: Final = frozenset(
     {b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"}
 )
 _RESPONSE_FIELDS: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+_NO_TUNNELS: Final = "CONNECT is not served: call http:// here, and TLS to the service is made by the sidecar"
 _LF: Final = 10
 _CR: Final = 13
 _FRAGMENT: Final = ord("#")
@@ -158,16 +159,16 @@ class RequestParser:
 
 def _check_line(method: bytes, version: bytes) -> None:
     """Lets a known method in HTTP/1.0 or 1.1 pass."""
+    if not framing.is_token(method):  # first: of a head that is not whole yet, only the first byte is looked at
+        raise BadRequest(400, "bad_request", "the method is not a token")
     if _VERSION.fullmatch(version) is None:
         raise BadRequest(400, "bad_request", "no HTTP version in the request line")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadRequest(505, "version_not_supported", "neither HTTP/1.1 nor HTTP/1.0")
     if method == b"CONNECT":
-        raise BadRequest(405, "method_not_allowed", "CONNECT is not served")
+        raise BadRequest(405, "method_not_allowed", _NO_TUNNELS)
     if method not in METHODS:
-        if framing.is_token(method):
-            raise BadRequest(501, "not_implemented", "the method is not known")
-        raise BadRequest(400, "bad_request", "the method is not a token")
+        raise BadRequest(501, "not_implemented", "the method is not known")
 
 
 def _refusal(head: bytes, judge: _Judge, version: bytes) -> BadRequest:
@@ -210,6 +211,8 @@ def _frame_request(request: RequestHead, fields: dict[bytes, bytes], version: by
 def _frame_body(request: RequestHead, fields: dict[bytes, bytes], options: Options) -> None:
     http10 = request.http10
     request.length = length = _length(fields, http10=http10)
+    if length and request.method == b"TRACE":  # RFC 9110 section 9.3.8
+        raise BadRequest(400, "bad_request", "a body in a TRACE request")
     if fields.get(b"content-length", b"")[:1] == b"0":
         _write_plainly(request.headers)
     request.expects_continue = b"expect" in fields and framing.expects_continue(
@@ -232,8 +235,13 @@ def _address(request: RequestHead, target: bytes) -> None:
         raise BadRequest(400, "bad_request", "a fragment or line feed in the request target")
     if target != b"*":
         request.host, target = framing.absolute_form(target, request.method)
+        # To whom it speaks so we are a proxy, which must not keep such a connection (RFC 9112 section 9.3).
+        request.keep_alive = request.keep_alive and not request.http10
+        # And the credentials for a proxy are for us: they must not travel on (RFC 9110 section 11.7.2).
         request.headers = [
-            (low, name, request.host if low == b"host" else value) for low, name, value in request.headers
+            (low, name, request.host if low == b"host" else value)
+            for low, name, value in request.headers
+            if low != b"proxy-authorization"
         ]
     elif request.method != b"OPTIONS":  # section 3.2.4
         raise BadRequest(400, "bad_request", "the target * is for OPTIONS")

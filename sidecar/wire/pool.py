@@ -8,8 +8,10 @@ longest is served first; as many dials are under way as waiters need, where the 
 is never handed out.
 """
 
+import logging
+import re
 from collections import OrderedDict
-from typing import Protocol
+from typing import Final, Protocol
 
 from sidecar.clock import Clock
 from sidecar.tasks import spawn
@@ -17,7 +19,15 @@ from sidecar.wire.client import ClientConnection
 from sidecar.wire.dial import Dialer
 from sidecar.wire.errors import ConnectFailure, UpstreamError
 from sidecar.wire.known import KnownResponses
+from sidecar.wire.message import ResponseHead
 from sidecar.wire.parse import ResponseParser
+
+HINT_MARGIN: Final = 1.5
+"""Seconds by which a connection is closed before its peer said it would: two sweeps late, and a round trip."""
+
+_HINT: Final = re.compile(rb"(?i:timeout)[ \t]*=[ \t]*\"?([0-9]{1,9})").search
+
+_log = logging.getLogger("sidecar")
 
 
 class Lessee(Protocol):
@@ -34,7 +44,8 @@ class Pool:
     """Connections to one address.
 
     connections: at most, idle and dialling ones included. idle: at most, between exchanges. idle_timeout: seconds
-    without an exchange after which a connection is closed; shorter than the peer's own limit is best. max_age: seconds
+    without an exchange after which a connection is closed; where the peer names its own limit (`Keep-Alive: timeout=5`)
+    and that is shorter, it holds, less `HINT_MARGIN`. max_age: seconds
     after which it is closed even if it is busy, as soon as its exchange is over: names come to mean other addresses.
     """
 
@@ -75,7 +86,7 @@ class Pool:
         self._clock = clock
         self._idle: list[ClientConnection] = []
         self._open: set[ClientConnection] = set()
-        self._waiters: OrderedDict[Lessee, None] = OrderedDict()
+        self._waiters: OrderedDict[Lessee, bool] = OrderedDict()  # to: whether only a new connection will do
         self._known = KnownResponses()
         self._parser = ResponseParser()  # heads come whole, so one is enough for all connections
         self.dialing = 0
@@ -105,9 +116,28 @@ class Pool:
         idle = self._idle
         if idle:
             return idle.pop()  # `sweep` closes those past their age: asking here would cost a clock a request
-        self._waiters[lessee] = None
+        self._waiters[lessee] = False
         self._dial_as_needed()
         return None
+
+    def lease_quiet(self, lessee: Lessee) -> ClientConnection | None:
+        """As `lease`, for a request that must not be lost: no connection that the peer has ended in this very turn."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return self.lease(lessee)
+
+    def lease_new(self, lessee: Lessee) -> None:
+        """For who found an idle connection dead: it will be told of a new one.
+
+        The other idle ones are closed, since the peer may have restarted.
+        """
+        self.drop_idle()
+        self._waiters[lessee] = True
+        self._dial_as_needed()
 
     def cancel(self, lessee: Lessee) -> None:
         """It waits no more. A dial made for it goes on: its connection will serve somebody."""
@@ -116,7 +146,7 @@ class Pool:
     def release(self, connection: ClientConnection) -> None:
         """An exchange is over: hand the connection to who waits longest, or keep it."""
         if self._waiters:
-            self._waiters.popitem(last=False)[0].connected(connection)
+            self._hand_over(connection)
         elif len(self._idle) < self._idle_limit:
             self._idle.append(connection)
         else:
@@ -130,7 +160,7 @@ class Pool:
         self._dial_as_needed()
 
     def drop_idle(self) -> None:
-        """Closes every idle connection: one of them turned out to be dead, so the peer may have restarted."""
+        """Closes every idle connection."""
         for connection in self._idle.copy():
             connection.close()
 
@@ -144,8 +174,13 @@ class Pool:
             if connection.exchanges != connection.exchanges_seen:
                 connection.exchanges_seen = connection.exchanges
                 connection.idle_since = now
-            elif now - connection.idle_since >= self._idle_timeout:
+            elif now - connection.idle_since >= self._may_idle(connection.last_head):
                 connection.close()
+
+    def renew(self) -> None:
+        """What connections are made with has changed: those there are serve their exchange, and no other."""
+        for connection in self._open.copy():
+            connection.retire()
 
     def close(self) -> None:
         """Keeps nothing from now on. Exchanges under way end in their own time."""
@@ -187,11 +222,27 @@ class Pool:
             self._fail_one(ConnectFailure("the connection was closed before its first request"))
             return
         self._open.add(connection)
+        self.release(connection)
+
+    def _hand_over(self, connection: ClientConnection) -> None:
+        lessee, wants_new = next(iter(self._waiters.items()))
+        if connection.exchanges and (wants_new or not connection.is_quiet()):
+            connection.close()  # a new one takes its place
+            return
+        del self._waiters[lessee]
         try:
-            self.release(connection)
-        except BaseException:  # outside of a protocol's callback nobody else would close it
+            lessee.connected(connection)
+        except Exception as error:  # noqa: BLE001 - the waiter's defect is not that of the exchange before it
+            _log.exception("lease failed: %s", type(error).__name__)
             connection.close()
-            raise
+            lessee.connect_failed(ConnectFailure("the request could not be sent"))
+
+    def _may_idle(self, head: ResponseHead | None) -> float:
+        hint = head.get(b"keep-alive") if head is not None else None
+        seconds = _HINT(hint) if hint is not None else None
+        if seconds is None:
+            return self._idle_timeout
+        return min(self._idle_timeout, int(seconds[1]) - HINT_MARGIN)
 
     def _fail_one(self, error: UpstreamError) -> None:
         # One dial is evidence for one waiter: a single lost packet must not fail a whole queue.

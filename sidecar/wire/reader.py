@@ -3,7 +3,8 @@
 A head is parsed when it is whole, and only when it is asked for: until then what a caller sends ahead is bytes.
 """
 
-from typing import Final
+import re
+from typing import Final, cast
 
 from sidecar.wire.body import Body
 from sidecar.wire.chunked import ChunkError
@@ -14,6 +15,8 @@ from sidecar.wire.parse import RequestParser
 
 _END: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = (b"\r", b"\n")
+_LINE_ENDS: Final = re.compile(rb"(?:\r?\n)*").match
+"""A carriage return alone ends no line: HAProxy and h11 refuse it too (RFC 9112 section 2.2)."""
 
 
 class RequestReader:
@@ -52,8 +55,8 @@ class RequestReader:
         """
         waiting = self.waiting
         if waiting.startswith(_EMPTY_LINES):  # ignored before a request (RFC 9112 section 2.2)
-            waiting[:] = waiting.lstrip(b"\r\n")
-        if not waiting:
+            del waiting[: cast("re.Match[bytes]", _LINE_ENDS(waiting)).end()]
+        if not waiting or waiting == b"\r":
             return None
         end = waiting.find(_END, self._seen) + len(_END)
         if not len(_END) <= end <= self._header_bytes:
@@ -74,12 +77,19 @@ class RequestReader:
         """
         head = self._known.recognise(data)
         if head is None:
-            head = self._parser.parse(data)
+            head = self._parse(data)
             self._known.learn(data, head)
         if head.length:
             self._check_size(head.length)
             self.body = Body(head.length)
         return head
+
+    def _parse(self, data: bytes) -> RequestHead:
+        try:
+            return self._parser.parse(data)
+        except BadRequest as error:
+            error.to_head = data.startswith(b"HEAD ")
+            raise
 
     def payload(self, body: Body, data: bytes) -> bytes:
         """The payload of `body` in its next bytes. When it has ended, `body` is None and what comes after it waits.

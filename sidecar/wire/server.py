@@ -11,20 +11,16 @@ Four rules:
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sidecar.clock import Clock
 from sidecar.wire.body import Body
 from sidecar.wire.cut import cut
 from sidecar.wire.encode import CONTINUE
 from sidecar.wire.errors import BadRequest
-from sidecar.wire.known import KnownRequests
 from sidecar.wire.message import RequestHead
-from sidecar.wire.parse import RequestParser
-from sidecar.wire.reader import RequestReader
-from sidecar.wire.sinks import RequestSink, Responder
+from sidecar.wire.pace import Pace
+from sidecar.wire.shared import Server
+from sidecar.wire.sinks import RequestSink
 
 HELD: Final = 65536
 """Bytes a caller may send ahead of the response it waits for before we stop reading."""
@@ -38,48 +34,8 @@ TURN: Final = 32
 """Pipelined requests that are answered before other connections get their turn."""
 
 # What a connection waits for: a request's first byte, the rest of its head, its answer, the end of a body that nobody
-# wants, the caller to read (or others to have their turn), its own end.
-_IDLE, _HEAD, _ANSWER, _DISCARD, _BLOCKED, _OVER = range(6)
-
-
-@dataclass(slots=True, kw_only=True)
-class Server:
-    """What the connections of a listener share. Sizes in bytes, times in seconds."""
-
-    responder: "Responder[ServerConnection]"
-    clock: Clock
-    header_bytes: int = 32768
-    headers: int = 100
-    body: int = 10 * 1024 * 1024
-    max_connections: int = 1000
-    header_timeout: float = 10.0
-    idle_timeout: float = 75.0
-    soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call)
-    """Has the loop call something when others have had their turn."""
-    connections: set["ServerConnection"] = field(default_factory=set)
-    leaving: set["ServerConnection"] = field(default_factory=set)
-    """Those of `connections` that got their last answer: a crowd that was turned away must not keep others out."""
-    known: KnownRequests = field(default_factory=KnownRequests)
-    _parser: RequestParser | None = None
-
-    def connection(self) -> "ServerConnection":
-        """A protocol for one accepted connection."""
-        return ServerConnection(self)
-
-    def reader(self) -> RequestReader:
-        """What reads the requests of one connection. Heads come whole, so all share a parser: it has 3.5 KB."""
-        parser = self._parser = self._parser or RequestParser(max_headers=self.headers)
-        return RequestReader(header_bytes=self.header_bytes, body=self.body, parser=parser, known=self.known)
-
-    @property
-    def crowded(self) -> bool:
-        """Whether there are more connections than there may be."""
-        return len(self.connections) - len(self.leaving) > self.max_connections
-
-    def sweep(self, now: float) -> None:
-        """Ends what has waited too long. To be called a few times per `header_timeout`."""
-        for connection in list(self.connections):
-            connection.sweep(now)
+# wants, the caller to read (or others to have their turn), its own end; or nothing, because it was handed over.
+_IDLE, _HEAD, _ANSWER, _DISCARD, _BLOCKED, _OVER, _HANDED_OVER = range(7)
 
 
 class ServerConnection(asyncio.Protocol):
@@ -90,6 +46,7 @@ class ServerConnection(asyncio.Protocol):
         "_expects_continue",
         "_full",
         "_known",
+        "_pace",
         "_paused",
         "_persistent",
         "_reader",
@@ -110,6 +67,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._advancing = False
         self._full = False
+        self._pace: Pace | None = None
         self._paused = False
         self._since = 0.0
         self._unsent = 0
@@ -139,6 +97,10 @@ class ServerConnection(asyncio.Protocol):
         """Bytes of the response."""
         self._transport.write(data)
 
+    def unsent(self) -> int:
+        """Bytes of the response that the caller has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def pause(self) -> None:
         """Stops reading the caller's body. Idempotent. Once all of it is here, reads on: the caller may leave."""
         if self._reader.body is not None:
@@ -166,6 +128,21 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._waits_for = _DISCARD
             self.resume()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Its transport, which tells `protocol` from now on, and what the caller sent ahead: no request any more.
+
+        Whoever takes it says `lost` when it is closed. Until then `drop` is told to the sink as before.
+        """
+        self._waits_for = _HANDED_OVER
+        self.resume()
+        self._transport.set_protocol(protocol)
+        return self._transport, self._reader.rest()
+
+    def lost(self) -> None:
+        """What was handed over is closed."""
+        self._sink = None
+        self.connection_lost(None)
 
     def abort(self) -> None:
         """Ends the connection in a way that no caller can take for a complete response."""
@@ -248,8 +225,11 @@ class ServerConnection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends what has waited too long for the caller's next byte, or for the caller to read."""
         waits_for = self._waits_for
-        if waits_for == _ANSWER:
-            return  # its sink's deadline bounds it
+        if waits_for == _ANSWER:  # its sink's deadline bounds it
+            self._check_pace(now)
+            return
+        if waits_for == _HANDED_OVER:
+            return
         unsent = self._transport.get_write_buffer_size()
         if waits_for in (_HEAD, _DISCARD):
             limit = self._server.header_timeout
@@ -266,6 +246,15 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._close()
+
+    def _check_pace(self, now: float) -> None:
+        body = self._reader.body
+        server = self._server
+        if body is None or not server.body_rate:
+            return
+        pace = self._pace = self._pace or Pace(floor=server.body_rate, over=server.header_timeout)
+        if pace.is_too_slow(body, now, may_send=not self._paused and not self._expects_continue):
+            self._spoil(BadRequest(408, "request_timeout", "request body slower than limits.body_rate"))
 
     # Reading requests.
 
@@ -307,7 +296,9 @@ class ServerConnection(asyncio.Protocol):
             self._reject(error)
             return False
         if head is None:
-            if reader.waiting and self._waits_for == _IDLE:
+            if not reader.waiting:
+                self._waits_for = _IDLE  # what looked like the beginning of a head was half an empty line
+            elif self._waits_for == _IDLE:
                 self._waits_for = _HEAD
                 self._since = self._server.clock()
             return False
@@ -333,12 +324,7 @@ class ServerConnection(asyncio.Protocol):
         try:
             payload = reader.payload(body, data)
         except BadRequest as error:
-            self._persistent = False
-            reader.clear()
-            if sink is None:
-                self._close()
-            else:
-                sink.request_failed(error)
+            self._spoil(error)
             return
         if sink is not None:
             if payload:
@@ -350,6 +336,15 @@ class ServerConnection(asyncio.Protocol):
             self._next()
         if reader.waiting:
             self._advance()
+
+    def _spoil(self, error: BadRequest) -> None:
+        """The rest of a body will not be read, nor anything after it."""
+        self._persistent = False
+        self._reader.clear()
+        if self._sink is None:
+            self._close()
+        else:
+            self._sink.request_failed(error)
 
     def _regulate(self) -> None:
         """Reads on, unless the caller sends ahead: of a body, its sink sets the pace."""

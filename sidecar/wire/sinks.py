@@ -50,12 +50,15 @@ class Responder(Protocol[C_contra]):
 class ResponseSink(Protocol):
     """Who hears what comes back.
 
-    Hears exactly one of `response_whole`, `response_end` and `response_failed`, as the last thing, unless it let go by
-    `abandon`. What it hears after it paused the connection is at most the rest of one read.
+    Hears exactly one of `response_whole`, `response_switched`, `response_end` and `response_failed`, as the last thing,
+    unless it let go by `abandon`. What it hears after it paused the connection is at most the rest of one read.
     """
 
     def response_interim(self, head: ResponseHead) -> None:
         """A 1xx other than 100 came (103 Early Hints, say)."""
+
+    def response_switched(self, head: ResponseHead) -> None:
+        """A 101 came, to a protocol that was asked for: the connection is to be handed over, or let go, now."""
 
     def response_whole(self, head: ResponseHead, body: bytes) -> None:
         """All of the response came at once, and the connection is not the sink's any more."""

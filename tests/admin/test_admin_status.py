@@ -78,6 +78,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
         "breaker": None,
         "bulkhead": None,
         "in_flight": 0,
+        "tunnels": 0,
         "totals": nothing,
         "latency": {"p50": None, "p99": None},
         "last_known_good": {"newest_age_seconds": None},
@@ -95,6 +96,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "breaker": {"state": "open", "since_seconds": 1.0, "retry_after": 4.0, "dry_run": False},
                 "bulkhead": {"limit": 1, "in_flight": 1, "queued": 2},
                 "in_flight": 1,
+                "tunnels": 0,
                 "totals": {
                     "requests": 1,
                     "by_outcome": {"ok": 1},

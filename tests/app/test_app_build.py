@@ -237,7 +237,7 @@ routes: [{{name: r, match: {{prefix: /}}, upstream: a}}]
 
 def test_an_https_endpoint_is_verified_by_the_name_it_should_have(world: World) -> None:
     """SNI and verification use the endpoint's host, or `server_name`; contexts are shared between equal settings."""
-    world.build(
+    built = world.build(
         """
 upstreams:
   a: {endpoints: ["https://a.test"]}
@@ -248,8 +248,10 @@ routes: [{name: r, match: {prefix: /}, upstream: a}]
     )
     told = world.made["Dialer"]
     assert [(one["server_name"], one["port"]) for one in told] == [("a.test", 443), ("c.test", 444), ("c.test", 443)]
-    assert told[0]["tls"] is told[2]["tls"]
-    assert told[0]["tls"] is not told[1]["tls"]
+    contexts = [one["tls"]._renewal.context for one in told]
+    assert contexts[0] is contexts[2] is not contexts[1]
+    assert len({one["tls"] for one in told}) == 3  # sessions are each dialer's own
+    assert list(built.renewals.values()) == [["a", "c"], ["b"]]
 
 
 def test_breakers_are_shared_only_by_routes_that_say_so(world: World) -> None:

@@ -64,8 +64,8 @@ def test_an_answer_that_drips_is_no_answer(world: World) -> None:
     [
         ("dead", "connect_failure", "connection_refused"),
         ("nowhere", "dns_failure", "dns_error"),
-        ("misnamed", "tls_failure", "tls_protocol_error"),
-        ("distrusted", "tls_failure", "tls_protocol_error"),
+        ("misnamed", "tls_failure", "tls_certificate_error"),
+        ("distrusted", "tls_failure", "tls_certificate_error"),
     ],
 )
 def test_an_upstream_that_cannot_be_reached_is_named_as_such(world: World, route: str, reason: str, error: str) -> None:

@@ -74,6 +74,7 @@ window 30s (default), open_for 5s (default), open_for_max 1m (default), probes 1
 successes_to_close 2 (default)
   rate_limit   none (default)
   bulkhead     none (default)
+  upgrade      websocket (default)
   expect       none: any answer that is not a failure will do (default)
   fallback     1. last known good, max_age 1h (default), identity Authorization; 2. static 200 (default) {} (on open); \
 3. upstream spare

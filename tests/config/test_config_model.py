@@ -22,7 +22,8 @@ caller:
   timeout: 30s
   reserve: 5s
   in_sequence: [[invited-user, toggles]]
-limits: {header_bytes: 16KiB, headers: 50, body: 1MiB, connections: 10, header_timeout: 1s, idle_timeout: 7s}
+limits:
+  {header_bytes: 16KiB, headers: 50, body: 1MiB, connections: 10, header_timeout: 1s, idle_timeout: 7s, body_rate: 1KiB}
 access_log: {path: /tmp/a.log, format: text, sample: 50%, redact_query: false}
 drain: {timeout: 12s}
 upstreams:
@@ -105,6 +106,7 @@ def test_every_key_of_the_contract_is_read(whole: Config) -> None:
         "connections": 10,
         "header_timeout": 1.0,
         "idle_timeout": 7.0,
+        "body_rate": 1024,
     }
     assert (whole.access_log.path, whole.access_log.format, whole.access_log.sample) == (
         "/tmp/a.log",
@@ -195,6 +197,7 @@ def test_a_route_of_three_lines_has_the_contracts_defaults(minimal: str, accepte
             "connections": 1000,
             "header_timeout": 10.0,
             "idle_timeout": 75.0,
+            "body_rate": 128,
         },
         "access_log": {"path": "-", "format": "json", "sample": 1.0, "redact_query": True},
         "drain": {"timeout": 30.0, "quiet": 1.0},
@@ -240,6 +243,7 @@ def test_a_route_of_three_lines_has_the_contracts_defaults(minimal: str, accepte
                     "successes_to_close": 2,
                     "dry_run": False,
                 },
+                "upgrade": ["websocket"],
                 "fallback": [],
             }
         ],
@@ -282,8 +286,6 @@ def test_the_attempt_timeout_follows_the_total(minimal: str, accepted: Accepted)
 
 
 LATER = {
-    "listen: {address: 'h:1', tls: {cert: f, key: f}}": "listen.tls",
-    "listen: unix:/run/sidecar.sock": "listen",
     "admin: {token: {file: f}}": "admin.token",
     "state: {last_known_good: {store: redis}}": "state.last_known_good.store",
     "state: {shared: {redis: 'redis://h', quorum: 50%}}": "state.shared",
@@ -348,3 +350,11 @@ def test_an_answer_without_body(minimal: str, accepted: Accepted) -> None:
     (route,) = accepted(f"{minimal}    fallback: [{{static: {{status: 204}}}}, {{static: {{json: ~}}}}]\n").routes
     bodies = [rung.static.body for rung in route.fallback if rung.static is not None]
     assert bodies == [b"", b"null"]
+
+
+def test_protocols_to_switch_to_are_read_in_any_case(minimal: str, accepted: Accepted) -> None:
+    """Names, with versions where they matter; none is a choice as well."""
+    (route,) = accepted(minimal + "    upgrade: [WebSocket, TLS/1.3]\n").routes
+    assert route.upgrade == ("websocket", "tls/1.3")
+    (route,) = accepted(minimal + "    upgrade: []\n").routes
+    assert route.upgrade == ()

@@ -233,3 +233,12 @@ def test_it_never_raises_and_never_quotes(body: bytes, encoding: bytes | None) -
     said = policy.check(200, JSON, b'{"secret-phone-number' + body, encoding)
     assert said
     assert "secret" not in said
+
+
+def test_a_stream_is_judged_by_its_head() -> None:
+    """Its body has no end to wait for, and is no JSON document."""
+    stream = b"text/event-stream; charset=utf-8"
+    assert not expect(content_type="text/event-stream").check_stream(200, stream)
+    assert expect(content_type="text/event-stream").check_stream(500, stream)
+    assert expect(content_type="text/event-stream").check_stream(200, b"text/html")
+    assert expect(json_present=["/a"]).check_stream(200, stream) == "a stream is no JSON document"

@@ -225,3 +225,12 @@ def test_what_is_shadowed_and_by_whom() -> None:
         Match(path="/e"),
     ]
     assert shadowed(matches) == [(1, 0), (3, 2), (4, 5)]
+
+
+def test_an_ipv6_host_is_written_with_or_without_brackets() -> None:
+    """In a URI it has them, in the configuration it has none; a port is no part of either."""
+    for written in (b"::1", b"[::1]", b"[::1]:80"):
+        match = Match(path="/", host=written)
+        assert route(match, path=b"/", host=b"[::1]:8080") == 0
+        assert route(match, path=b"/", host=b"[::1]") == 0
+        assert route(match, path=b"/", host=b"[::2]") is None

@@ -164,6 +164,51 @@ def a_route(
     return Route(**(settings | changed))
 
 
+class Pipe(asyncio.Transport):
+    """A transport after it was handed over: what was written to it, and how it was ended."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.written = b""
+        self.end = ""
+
+    def write(self, data: Any) -> None:
+        """Takes bytes."""
+        self.written += data
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Its socket, which it is itself."""
+        return self if name == "socket" else default
+
+    def setsockopt(self, *_: Any) -> None:
+        """Only resets are asked for so."""
+
+    def get_write_buffer_size(self) -> int:
+        """It takes all at once."""
+        return 0
+
+    def can_write_eof(self) -> bool:
+        """It is TCP."""
+        return True
+
+    def write_eof(self) -> None:
+        """No more comes."""
+        self.end = "shut"
+
+    def is_closing(self) -> bool:
+        """Whether it is over."""
+        return self.end in ("closed", "aborted")
+
+    def close(self) -> None:
+        """In order."""
+        self.end = "closed"
+
+    def abort(self) -> None:
+        """At once."""
+        self.end = "aborted"
+
+
 class Caller:
     """A caller's connection: what was written to it, and whether it may be read."""
 
@@ -172,6 +217,11 @@ class Caller:
         self.paused = False
         self.keeps_alive = True
         self.continued = False
+        self.backlog = 0
+        """Bytes of the answer that it has not taken."""
+        self.pipe: Pipe
+        self.ahead = b""
+        """Bytes it sends before it has its answer."""
         self.ends: list[str] = []
         """finished, closed or aborted: once per exchange."""
         self.full_from = float("inf")
@@ -189,6 +239,10 @@ class Caller:
             self.full_from = float("inf")
             self.exchange.caller_full()
 
+    def unsent(self) -> int:
+        """Bytes that it has not taken."""
+        return self.backlog
+
     def pause(self) -> None:
         """Reads no more."""
         self.paused = True
@@ -204,6 +258,15 @@ class Caller:
     def abort(self) -> None:
         """The answer never will be."""
         self.ends.append("aborted")
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Its transport, and what it sent ahead."""
+        self.pipe = Pipe(protocol)
+        return self.pipe, self.ahead
+
+    def lost(self) -> None:
+        """It is gone."""
+        self.ends.append("lost")
 
     @property
     def status(self) -> int:
@@ -239,6 +302,8 @@ class Line:
         self.paused = False
         self.abandoned = False
         self.sink: Any = None
+        self.asked = self.first = b""
+        self.pipe: Pipe
         self.full_at_once = False
         """Tells that it is full while the first bytes are being written, as a transport may."""
 
@@ -267,6 +332,25 @@ class Line:
     def resume(self) -> None:
         """Reads again."""
         self.paused = False
+
+    def may_switch(self, asked: bytes) -> None:
+        """The request asks for other protocols."""
+        self.asked = asked
+
+    def switch(self, data: bytes) -> None:
+        """A 101, and what follows it in the same segment."""
+        head, self.first = parsed(data)
+        self.sink.response_switched(head)
+
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Its transport, and what came after the 101."""
+        self.sink = None
+        self.pipe = Pipe(protocol)
+        return self.pipe, self.first
+
+    def lost(self) -> None:
+        """It is gone."""
+        self.abandoned = True
 
     def abandon(self) -> None:
         """Lets go."""
@@ -314,6 +398,7 @@ class Lines:
         self.idle: list[Line] = []
         self.waiters: list[Any] = []
         self.all: list[Line] = []
+        self.careful = 0
 
     def lease(self, lessee: Any) -> Line | None:
         """An idle line, or None."""
@@ -322,14 +407,20 @@ class Lines:
         self.waiters.append(lessee)
         return None
 
+    def lease_quiet(self, lessee: Any) -> Line | None:
+        """As `lease`: what these lines hear of, they hear at once."""
+        self.careful += 1
+        return self.lease(lessee)
+
+    def lease_new(self, lessee: Any) -> None:
+        """Only a new line will do."""
+        self.idle.clear()
+        self.waiters.append(lessee)
+
     def cancel(self, lessee: Any) -> None:
         """Waits no more."""
         if lessee in self.waiters:
             self.waiters.remove(lessee)
-
-    def drop_idle(self) -> None:
-        """Forgets the idle ones."""
-        self.idle.clear()
 
     def add_idle(self, *, exchanges: int = 1) -> Line:
         """A line that has been used before."""
@@ -476,6 +567,7 @@ class Call:
     already_retrying: bool = False
     has_key: bool = False
     body_to_come: bool = False
+    ends_here: str = ""
     replayable: bool = True
     route: Route | None = None
 

@@ -1,15 +1,17 @@
 """What is kept and to whom it is given: nothing keyed without its identity is ever served."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
-from proxy_fakes import BAD_GATEWAY, Caller, World
+from proxy_fakes import BAD_GATEWAY, GET, HELLO, Caller, World
 
+from sidecar.policy.answer import Answer
 from sidecar.policy.fallback import Failover, LastKnownGood
-from sidecar.wire.errors import ConnectFailure, Reset
+from sidecar.wire.errors import ConnectFailure, Reset, TlsFailure
 
 ALICE, BOB = b"Authorization: Basic alice", b"Authorization: Basic bob"
 KEPT = LastKnownGood(3600.0, (b"authorization",))
@@ -55,10 +57,11 @@ def test_what_was_good_is_served_when_the_upstream_is_not() -> None:
     assert place.told.of("kept") == [[1_700_000_000.0]]
     place.wall.now += 61.5
     stale = lose(place, asked)
-    assert stale.head[:6] == [
+    assert stale.head[:7] == [
         b"HTTP/1.1 200 OK",
         b"Content-Type: text/plain",
         b"ETag: x",
+        b"Date: Tue, 14 Nov 2023 22:13:20 GMT",  # when it was kept
         b"Age: 61",
         b"Cache-Control: no-store",
         b"Cache-Status: sidecar; hit; ttl=-61; detail=connect_failure",
@@ -68,6 +71,43 @@ def test_what_was_good_is_served_when_the_upstream_is_not() -> None:
     assert stale.body == b"on"
     assert place.outcome == (200, "last_known_good", "connect_failure")
     place.at_rest()
+
+
+EXPIRED = TlsFailure("certificate has expired", error="tls_certificate_error")
+
+
+def test_what_exactly_was_wrong_is_told_to_all() -> None:
+    """To the caller, to the log, and to who watches: the first upstream's failure, not that of a replica."""
+    place = World()
+    _, caller = place.ask()
+    place.lines.refuse(EXPIRED)
+    assert json.loads(caller.body)["detail"] == "certificate has expired"
+    assert caller.field(b"proxy-status") == b'sidecar; error=tls_certificate_error; details="tls_failure"'
+    assert place.log[-1][-1] == "certificate has expired"
+    assert place.told.of("explained") == [["connect", "tls_failure", "certificate has expired"]]
+
+
+def test_a_rescued_answer_is_logged_with_what_was_wrong() -> None:
+    """The caller is served; whoever reads the log sees why it took a kept answer."""
+    place = world()
+    learn(place, GET, good(b"on"))
+    place.lines.idle.clear()
+    _, caller = place.ask(GET)
+    place.lines.refuse(EXPIRED)
+    assert caller.body == b"on"
+    assert b"tls_certificate_error" in (caller.field(b"proxy-status") or b"")
+    assert place.log[-1][-1] == "certificate has expired"
+
+
+def test_a_detail_stays_with_its_reason() -> None:
+    """After a retry that ended otherwise the first failure is not what is told; a good answer has no detail."""
+    place = World(retry={"attempts": 2})
+    _, caller = place.ask()
+    place.lines.refuse(ConnectFailure("connection refused"))
+    place.advance(1.0)
+    place.lines.connect().answer(HELLO)
+    assert caller.status == 200
+    assert place.log[-1][-1] == ""
 
 
 def test_the_status_that_was_received_instead_is_named() -> None:
@@ -213,3 +253,16 @@ def test_what_is_kept_is_what_came(body: bytes) -> None:
     place = world()
     fresh = learn(place, request(), good(body))
     assert lose(place, request()).body == fresh.body == body
+
+
+def test_a_date_that_the_configuration_gives_stands_alone() -> None:
+    """Ours is for answers that have none (RFC 9110 section 6.6.1)."""
+    dated = Answer(503, ((b"date", b"Sun, 06 Nov 1994 08:49:37 GMT"),), b"{}")
+    for answer, date in (
+        (dated, b"date: Sun, 06 Nov 1994 08:49:37 GMT"),
+        (None, b"Date: Tue, 14 Nov 2023 22:13:20 GMT"),
+    ):
+        place = world(unavailable=answer)
+        _, caller = place.ask()
+        place.lines.refuse(ConnectFailure("connection refused"))
+        assert [line for line in caller.head if line.lower().startswith(b"date:")] == [date]

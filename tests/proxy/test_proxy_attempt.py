@@ -70,6 +70,20 @@ def test_without_a_connection_nothing_was_sent(error: UpstreamError, status: int
     world.at_rest()
 
 
+def test_a_request_that_could_not_be_sent_fails_once() -> None:
+    """However often the pool says so, and whatever the attempt had come to by then."""
+    world = World()
+    _, caller = world.ask()
+    (lessee,) = world.lines.waiters
+    world.lines.connect()
+    lessee.connect_failed(ConnectFailure("the request could not be sent"))
+    lessee.connect_failed(ConnectFailure("the request could not be sent"))
+    assert caller.status == 502
+    assert world.results == ["connect_failure"]
+    assert world.lines.all[0].abandoned
+    world.at_rest()
+
+
 def test_waiting_for_a_connection_counts_as_the_attempt_s_time() -> None:
     """And ends with it: nobody connects for who does not wait any more."""
     world = World()
@@ -114,6 +128,24 @@ def test_a_post_on_a_stale_connection_is_not_sent_twice() -> None:
     assert not world.lines.waiters
     assert world.outcome == (502, "upstream_error", "reset")
     world.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("data", "careful"),
+    [
+        (GET, 0),
+        (GET.replace(b"GET", b"HEAD"), 0),
+        (GET.replace(b"GET", b"DELETE"), 1),
+        (POST, 1),
+        (POST.replace(b"POST", b"GET"), 1),
+    ],
+)
+def test_what_may_be_lost_is_sent_on_a_connection_that_was_looked_at(data: bytes, careful: int) -> None:
+    """What can simply go once more is not worth a system call."""
+    world = World()
+    world.lines.add_idle()
+    world.ask(data)
+    assert world.lines.careful == careful
 
 
 def test_the_second_connection_has_only_the_time_that_is_left() -> None:

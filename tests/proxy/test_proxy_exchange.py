@@ -38,18 +38,22 @@ def test_an_idle_connection_serves_at_once() -> None:
     _, caller = world.ask(b"GET /a?q=1 HTTP/1.1\r\nHost: app\r\nX-Request-Id: r-1\r\n\r\n")
     trace = line.sent.partition(b"traceparent: ")[2].partition(b"\r\n")[0]
     assert line.sent == (
-        b"GET /a?q=1 HTTP/1.1\r\nHost: one.example\r\nVia: 1.1 sidecar\r\nX-Request-Id: r-1\r\ntraceparent: "
+        b"GET /a?q=1 HTTP/1.1\r\nHost: one.example\r\nVia: 1.1 "
+        + world.gateway.ids.pseudonym
+        + b"\r\nX-Request-Id: r-1\r\ntraceparent: "
         + trace
         + b"\r\nX-Sidecar-Attempt: 1\r\nX-Envoy-Expected-Rq-Timeout-Ms: 10000\r\n\r\n"
     )
     world.clock.now += 0.5
     line.answer(HELLO)
     assert caller.written == (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
         b"X-Request-Id: r-1\r\nX-Sidecar-Attempts: 1\r\n\r\nhello"
     )
     assert caller.ends == ["finished"]
-    assert world.log == [("toggles", b"GET", b"/a", b"q=1", 200, "ok", "", 0.5, 0.5, 1, 0, len(caller.written), b"r-1")]
+    assert world.log == [
+        ("toggles", b"GET", b"/a", b"q=1", 200, "ok", "", 0.5, 0.5, 1, 0, len(caller.written), b"r-1", "")
+    ]
     assert world.told.of("attempt_finished") == [["connect", "ok", -1.0, 0.5, 0.5]]
     assert world.told.of("request_finished") == [[b"GET", 200, "ok", 0.5]]
     world.at_rest()

@@ -4,6 +4,7 @@ The sockets are made up, and h11 speaks for both peers; everything between them 
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,10 +24,13 @@ from sidecar.proxy.target import Target
 from sidecar.stores.memory import MemoryStore
 from sidecar.wire.dial import Dialer
 from sidecar.wire.pool import Pool
-from sidecar.wire.server import Server
+from sidecar.wire.server import ServerConnection
+from sidecar.wire.shared import Server
 from sidecar.wire.timers import Timers
 
 LONG = 70_000
+NOTHING_CAME = os.eventfd(0)
+"""Stands for a socket with nothing to read. Open as long as the process, as a module is."""
 
 
 class Wire:
@@ -52,8 +56,8 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def get_extra_info(self, name: str) -> None:
-        return None
+    def get_extra_info(self, name: str) -> int:
+        return NOTHING_CAME
 
     def can_write_eof(self) -> bool:
         return True
@@ -248,7 +252,7 @@ class Stage:
             clock=MONOTONIC,
             wall=WALL,
         )
-        self.caller = Wire(Server(responder=self.gateway, clock=MONOTONIC).connection())
+        self.caller = Wire(ServerConnection(Server(responder=self.gateway, clock=MONOTONIC)))
         self.caller.coming = cutter(rng)(b"".join(wire for _, wire, _, _ in script))
 
     def write(self, *line: Any) -> None:

@@ -1,5 +1,6 @@
 """Request ids and traces: the caller's where they are good, ours otherwise."""
 
+import re
 from random import Random
 
 import pytest
@@ -78,3 +79,10 @@ def test_an_id_that_is_no_trace_s_does_not_become_one(request_id: bytes) -> None
     """The trace must be valid whatever the caller called its request."""
     trace = Ids(Random(1)).traceparent(request_id)
     assert traceparent_of(trace) == trace
+
+
+def test_every_process_has_a_name_of_its_own() -> None:
+    """A token that stands in `Via`: eight hexadecimal digits tell sidecars apart."""
+    names = {Ids(Random(seed)).pseudonym for seed in range(100)}
+    assert len(names) == 100
+    assert all(re.fullmatch(rb"sidecar-[0-9a-f]{8}", name) for name in names)

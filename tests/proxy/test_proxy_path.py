@@ -30,20 +30,9 @@ from sidecar.policy.fallback import Failover, LastKnownGood, Static
 from sidecar.policy.outcome import Outcome, Verdict
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.router import Match, Router
-from sidecar.proxy.path import (
-    Attempt,
-    Collect,
-    Command,
-    Keep,
-    Queue,
-    Recall,
-    Relay,
-    Reply,
-    Sent,
-    Serve,
-    Wait,
-    request_path,
-)
+from sidecar.proxy.commands import Attempt, Collect, Command, Keep, Own, Queue, Recall, Relay, Reply, Sent, Serve, Wait
+from sidecar.proxy.hops import HOPS
+from sidecar.proxy.path import request_path
 
 C = TypeVar("C", bound=Command)
 
@@ -932,3 +921,37 @@ def test_when_the_last_endpoint_leaves_between_attempts_the_last_answer_stands()
     play.send(lost()).expect(Attempt)
     last = error()
     play.send(last).relays(last, "upstream_error")
+
+
+def test_a_request_that_went_round_is_refused_before_any_policy() -> None:
+    """No slot, no permit, no deposit, and no rung: another upstream could lead round again."""
+    play = Play(call={"ends_here": reasons.LOOP_DETECTED}, ladder=(STATIC, Failover), bulkhead=Bulkhead(1), breaker={})
+    play.replies(reasons.LOOP_DETECTED, "refused", 502)
+    assert play.told.of("refused") == [[reasons.LOOP_DETECTED]]
+    critical = Play(call={"ends_here": reasons.LOOP_DETECTED}, critical=True, unavailable=UNAVAILABLE)
+    critical.replies(reasons.LOOP_DETECTED, "fail_closed", 503)
+
+
+def test_a_request_without_a_hop_left_is_answered_as_by_the_one_asked() -> None:
+    """Whether a route takes it or not."""
+    play = Play(call={"ends_here": HOPS})
+    play.expect(Own)
+    play.ends()
+    assert not play.told.of("refused")
+    nowhere = request_path(Call(ends_here=HOPS), Router([]), HandClock())
+    assert isinstance(next(nowhere), Own)
+
+
+def test_everything_goes_where_the_root_goes_or_is_answered_here() -> None:
+    """A route that names * itself comes first; one for another path does not take it."""
+    play = Play(call={"method": b"OPTIONS", "path": b"*"})
+    play.expect(Attempt)
+    play.path.close()
+    call = Call(method=b"OPTIONS", path=b"*")
+    other = Router([(Match(path=b"/other"), play.route)])
+    assert isinstance(next(request_path(call, other, play.clock)), Own)
+    assert call.route is None
+    named = Router([(Match(regex=rb"\*"), play.route)])
+    path = request_path(call, named, play.clock)
+    assert isinstance(next(path), Attempt)
+    path.close()

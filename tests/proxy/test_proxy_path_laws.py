@@ -34,21 +34,8 @@ from sidecar.policy.fallback import Failover, LastKnownGood
 from sidecar.policy.outcome import Outcome, judge_status
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.router import Match, Router
-from sidecar.proxy.path import (
-    Attempt,
-    Collect,
-    Command,
-    Keep,
-    Path,
-    Queue,
-    Recall,
-    Relay,
-    Reply,
-    Sent,
-    Serve,
-    Wait,
-    request_path,
-)
+from sidecar.proxy.commands import Attempt, Collect, Command, Keep, Queue, Recall, Relay, Reply, Sent, Serve, Wait
+from sidecar.proxy.path import Path, request_path
 
 PROBES = 2
 LIMIT = 6

@@ -3,12 +3,22 @@
 import json
 
 import pytest
-from proxy_fakes import UNAVAILABLE, stored
+from proxy_fakes import UNAVAILABLE, request_head, stored
 
 from sidecar.policy.answer import Answer
 from sidecar.policy.reasons import REASONS
-from sidecar.proxy.respond import default_body, error_code, proxy_status, rejection, reply_lines, stored_lines
+from sidecar.proxy.respond import (
+    default_body,
+    error_code,
+    options,
+    proxy_status,
+    rejection,
+    reply_lines,
+    stored_lines,
+    trace,
+)
 from sidecar.wire.errors import BadRequest
+from sidecar.wire.framing import METHODS
 
 
 def test_the_default_answer() -> None:
@@ -35,6 +45,24 @@ def test_without_a_time_to_ask_again_none_is_named() -> None:
     lines, body = reply_lines("reset", 502, None, "toggles", b"id-1", 0.0)
     assert b"Retry-After" not in lines
     assert "retry_after" not in json.loads(body)
+
+
+def test_what_exactly_was_wrong_is_told() -> None:
+    """One sentence in the body, and the error type that fits it; neither changes what else is said."""
+    plain, _ = reply_lines("tls_failure", 502, None, "r", b"i", 0.0)
+    lines, body = reply_lines(
+        "tls_failure", 502, None, "r", b"i", 0.0, detail='it has "100%"', error="tls_certificate_error"
+    )
+    assert json.loads(body) == {
+        "error_code": "UPSTREAM_UNAVAILABLE",
+        "reason": "tls_failure",
+        "route": "r",
+        "request_id": "i",
+        "detail": 'it has "100%"',
+    }
+    assert b'error=tls_protocol_error; details="tls_failure"' in plain
+    assert b'error=tls_certificate_error; details="tls_failure"' in lines
+    assert reply_lines("tls_failure", 503, UNAVAILABLE, "r", b"i", 0.0, detail="x")[1] == UNAVAILABLE.body
 
 
 def test_a_configured_answer_is_sent_exactly() -> None:
@@ -82,7 +110,8 @@ def test_programs_switch_on_one_word_for_an_upstream_that_cannot_be_had() -> Non
 def test_a_kept_answer_is_marked_as_such() -> None:
     """Age, why it is served, and that nobody else may keep it."""
     assert stored_lines(stored(b"old"), "reset", 61.9, 503) == (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nAge: 61\r\nCache-Control: no-store\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Tue, 14 Nov 2023 22:13:10 GMT\r\n"
+        b"Age: 61\r\nCache-Control: no-store\r\n"
         b"Cache-Status: sidecar; hit; ttl=-61; detail=reset\r\n"
         b'Proxy-Status: sidecar; error=connection_terminated; received-status=503; details="reset"\r\n'
         b"Content-Length: 3\r\n"
@@ -97,11 +126,11 @@ def test_a_kept_answer_from_the_future_has_no_age() -> None:
 def test_a_rejection_is_a_whole_response_and_closes() -> None:
     """One that nobody parsed has no route; how often it was tried is told if it was."""
     error = BadRequest(413, "body_too_large", "request body larger than limits.body")
-    head, _, body = rejection(error, b"id-1").partition(b"\r\n\r\n")
+    head, _, body = rejection(error, b"id-1", b"Date: now\r\n").partition(b"\r\n\r\n")
     assert head == (
         b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\n"
         b'Proxy-Status: sidecar; error=http_request_error; details="body_too_large"\r\n'
-        b"X-Request-Id: id-1\r\nContent-Length: %d\r\nConnection: close" % len(body)
+        b"X-Request-Id: id-1\r\nDate: now\r\nContent-Length: %d\r\nConnection: close" % len(body)
     )
     assert json.loads(body) == {
         "error_code": "BODY_TOO_LARGE",
@@ -110,4 +139,50 @@ def test_a_rejection_is_a_whole_response_and_closes() -> None:
         "request_id": "id-1",
         "detail": "request body larger than limits.body",
     }
-    assert b"\r\nX-Sidecar-Attempts: 1\r\n" in rejection(error, b"id-1", 1)
+    assert b"\r\nX-Sidecar-Attempts: 1\r\n" in rejection(error, b"id-1", b"", 1)
+
+
+def test_a_refused_method_is_told_which_are_allowed() -> None:
+    """A 405 must have Allow, and CONNECT is not in it (RFC 9110 section 15.5.6)."""
+    error = BadRequest(405, "method_not_allowed", "no")
+    allowed = rejection(error, b"id-1", b"").partition(b"\r\nAllow: ")[2].partition(b"\r\n")[0].split(b", ")
+    assert allowed == sorted(METHODS)
+    assert b"CONNECT" not in allowed
+
+
+def test_a_rejected_head_gets_no_body() -> None:
+    """But the length that it would have had (RFC 9110 section 9.3.2)."""
+    error = BadRequest(400, "bad_request", "no")
+    whole = rejection(error, b"id-1", b"")
+    error.to_head = True
+    assert whole.startswith(rejection(error, b"id-1", b""))
+    assert rejection(error, b"id-1", b"").endswith(b"\r\n\r\n")
+
+
+def test_options_says_what_can_be_asked() -> None:
+    """And that no body follows."""
+    lines, body = options()
+    assert lines.startswith(b"HTTP/1.1 200 OK\r\nAllow: ")
+    assert lines.endswith(b"\r\nContent-Length: 0\r\n")
+    assert not body
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Authorization",
+        b"Cookie",
+        b"Cookie2",
+        b"X-Api-Key",
+        b"X-Auth",
+        b"X-Session-Id",
+        b"Proxy-Authorization",
+        b"X-Token",
+    ],
+)
+def test_trace_shows_no_secret(name: bytes) -> None:
+    """What is likely to be sensitive is left out of the echo (RFC 9110 section 9.3.8)."""
+    data = b"TRACE /a?b HTTP/1.0\r\nHost: app\r\n" + name + b": hidden\r\nX-B: 1\r\n\r\n"
+    lines, body = trace(request_head(data))
+    assert body == b"TRACE /a?b HTTP/1.0\r\nHost: app\r\nX-B: 1\r\n\r\n"
+    assert lines.endswith(b"Content-Type: message/http\r\nContent-Length: %d\r\n" % len(body))

@@ -69,7 +69,7 @@ def made(path: Path) -> Callable[..., list[bytes]]:
 
 
 def test_it_has_the_signature_of_its_protocol() -> None:
-    """The data plane passes thirteen values by position: their order is the protocol's."""
+    """The data plane passes its values by position: their order is the protocol's."""
     assert inspect.signature(AccessLog.write) == inspect.signature(RequestLog.write)
 
 
@@ -103,6 +103,17 @@ def test_one_line_for_people(made: Callable[..., list[bytes]]) -> None:
     changed = {"outcome": "refused", "reason": "breaker_open", "upstream": -1.0, "attempts": 0, "status": 503}
     (line,) = made(format="text", changed=changed)
     assert b" 503 refused(breaker_open) duration=12.346ms upstream=- attempts=0 " in line
+
+
+def test_a_detail_stands_after_its_reason(made: Callable[..., list[bytes]]) -> None:
+    """Only where there is one; it repeats, and so is part of the template, whatever signs it holds."""
+    changed = {"outcome": "upstream_error", "reason": "tls_failure", "detail": 'not valid for "50%"'}
+    (line,) = made(changed=changed)
+    said = json.loads(line)
+    assert said["detail"] == 'not valid for "50%"'
+    assert list(said).index("detail") == list(said).index("reason") + 1
+    (line,) = made(changed=changed, format="text")
+    assert line.endswith(b' id=5f0c2a0e-9d1c detail="not valid for \\"50%\\""\n')
 
 
 def test_no_upstream_time_is_null(made: Callable[..., list[bytes]]) -> None:

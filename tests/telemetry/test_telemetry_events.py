@@ -185,3 +185,51 @@ def test_a_text_reader_is_told_the_same(
     events.tick()
     (record,) = caplog.records
     assert record.getMessage() == "in 10 s: refused a (3 breaker_open), b (1 no_endpoint)"
+
+
+def test_what_exactly_was_wrong_is_told_once_per_interval(
+    events: Events, prometheus: Prometheus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, one line per upstream and sentence, however often it happens and on whatever route."""
+    for _ in range(1000):
+        prometheus.route("r").explained("connect", "tls_failure", "certificate has expired")
+        prometheus.route("s").explained("connect", "tls_failure", "certificate has expired")
+    prometheus.route("r").explained("other", "tls_failure", "certificate has expired")
+    assert [record.getMessage() for record in caplog.records] == [
+        "upstream connect: tls_failure: certificate has expired",
+        "upstream other: tls_failure: certificate has expired",
+    ]
+    assert said(caplog)[0] == {
+        "event": "failure",
+        "upstream": "connect",
+        "reason": "tls_failure",
+        "detail": "certificate has expired",
+    }
+    events.tick()
+    prometheus.route("r").explained("connect", "tls_failure", "certificate has expired")
+    assert len(said(caplog)) == 1
+
+
+def test_failures_that_are_all_different_are_bounded(
+    events: Events, prometheus: Prometheus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A log that is flooded hides what it is for."""
+    for number in range(1000):
+        prometheus.route("r").explained("connect", "unexpected_response", f"{number}")
+    assert len(said(caplog)) == 100
+    events.tick()
+
+
+def test_failed_handshakes_are_one_line(prometheus: Prometheus, caplog: pytest.LogCaptureFixture) -> None:
+    """Per listener and interval: how many, and why the last one; none where there were none."""
+    failed = {"127.0.0.1:1": (0, ""), "unix:/s": (2, "before")}
+    events = Events(prometheus, handshakes=lambda: failed)
+    events.tick()
+    said(caplog)
+    failed["127.0.0.1:1"] = (7, "the peer does not speak TLS")
+    events.tick()
+    assert said(caplog) == [
+        {"event": "handshakes", "listener": "127.0.0.1:1", "count": 7, "last": "the peer does not speak TLS"}
+    ]
+    events.tick()
+    assert said(caplog) == []

@@ -121,3 +121,11 @@ def test_the_newest_answer_is_the_last_kept(route: RouteMetrics) -> None:
     route.kept(100.0)
     route.kept(200.0)
     assert route.newest == 200.0
+
+
+def test_tunnels_are_those_that_have_not_ended(route: RouteMetrics) -> None:
+    """Up with each 101, down with each end."""
+    for _ in range(3):
+        route.tunnel_opened()
+    route.tunnel_closed()
+    assert route.tunnels == 2

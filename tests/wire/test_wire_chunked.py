@@ -357,3 +357,13 @@ def test_what_is_accepted_is_accepted_by_h11(sent: bytes) -> None:
     assert payload == told[0]
     assert len(event.headers) == len(told[3])
     assert bytes(peer.trailing_data[0]) == told[2]
+
+
+@pytest.mark.parametrize("name", sorted(FORBIDDEN_TRAILERS))
+def test_a_lenient_decoder_drops_what_belongs_before_the_body(name: bytes) -> None:
+    """The body and its other trailers are good; what is no trailer at all is still refused."""
+    sent = b"1\r\na\r\n0\r\nX: 1\r\n" + name.title() + b": x\r\nY: 2\r\n\r\n"
+    payload, done, _, trailers = run(singly(sent), ChunkedDecoder(lenient=True))
+    assert (payload, done, trailers) == (b"a", True, [(b"x", b"X", b"1"), (b"y", b"Y", b"2")])
+    with pytest.raises(ChunkError):
+        run([b"0\r\n" + name + b" : x\r\n\r\n"], ChunkedDecoder(lenient=True))

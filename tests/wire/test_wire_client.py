@@ -1,5 +1,6 @@
 """Laws of a connection to an upstream: one exchange, one end, and free again only when nothing can be mistaken."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -324,7 +325,8 @@ def test_the_next_exchange_may_begin_before_the_end_is_told(segment: int) -> Non
         assert upstream.free
         seen.append(upstream.ask())
 
-    exchange = upstream.ask(end=ask_again, whole=ask_again)
+    exchange = upstream.ask(end=ask_again)
+    exchange.on["whole"] = ask_again
     for _ in range(2):
         for start in range(0, len(PLAIN), segment):
             upstream.send(PLAIN[start : start + segment])
@@ -334,14 +336,14 @@ def test_the_next_exchange_may_begin_before_the_end_is_told(segment: int) -> Non
 
 
 def test_whole_needs_no_steps() -> None:
-    """A known head with its body in one segment is told in one call, from the second time on."""
+    """A head with its body in one segment is told in one call, known or not."""
     upstream = Upstream()
     told = []
-    for _ in range(2):
+    for _ in range(3):
         exchange = upstream.ask()
         upstream.send(PLAIN)
         told.append(exchange.told)
-    assert told == [["head", "body", "end"], ["whole"]]
+    assert told == [["whole"]] * 3
 
 
 @pytest.mark.parametrize("pause_at", ["interim", "head", "body"])
@@ -471,6 +473,27 @@ def test_ten_thousand_tiny_chunks_are_told_as_one() -> None:
     upstream.send(OK % (b"Transfer-Encoding: chunked\r\n", chunk(b"x") * 10_000 + b"0\r\n\r\n"))
     assert exchange.told == ["head", "body", "end"]
     assert len(exchange.body) == 10_000
+
+
+@pytest.mark.parametrize(("count", "sent"), [(1, b""), (2, b""), (1, b"H")])
+def test_a_late_refusal_of_our_certificate(count: int, sent: bytes) -> None:
+    """TLS 1.3 tells it after the handshake, before the first byte of the first response; later it is a reset."""
+    upstream = Upstream()
+    for _ in range(count - 1):
+        upstream.ask()
+        upstream.send(PLAIN)
+    exchange = upstream.ask()
+    if sent:
+        upstream.send(sent)
+    alert = ssl.SSLError(1, "x")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    upstream.transport.lose(alert)
+    assert exchange.error is not None
+    if count == 1 and not sent:
+        assert exchange.error.reason == "tls_failure"
+        assert exchange.error.detail == "the peer requires a client certificate"
+    else:
+        assert exchange.error.reason == "reset"
 
 
 def test_closing_is_idempotent() -> None:

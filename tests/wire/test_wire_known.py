@@ -1,5 +1,7 @@
 """Laws of known heads: recognising is parsing, for exactly the same bytes, and costs bounded memory."""
 
+from typing import Any
+
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -44,6 +46,12 @@ def parsed(data: bytes) -> RequestHead | None:
         return None
 
 
+def teach(known: KnownRequests | KnownResponses, data: bytes, head: Any) -> None:
+    """Twice: what comes once is not remembered."""
+    known.learn(data, head)
+    known.learn(data, head)
+
+
 def meaning(head: RequestHead | None) -> dict[str, object] | None:
     """Everything that a head says, but what others noted on it."""
     return head and {name: getattr(head, name) for name in RequestHead.__slots__ if name != "sorted"}
@@ -62,7 +70,7 @@ def test_recognising_is_parsing(block: bytes, method: bytes, target: bytes, vers
     assume(learned is not None)
     assert learned is not None
     known = KnownRequests()
-    known.learn(first, learned)
+    teach(known, first, learned)
     data = method + b" " + target + b" " + version + block
     found = known.recognise(data)
     if found is not None:
@@ -81,7 +89,7 @@ def test_whatever_is_learned_is_true_of_others(block: bytes, method: bytes, targ
     assume(head is not None)
     assert head is not None
     known = KnownRequests()
-    known.learn(data, head)
+    teach(known, data, head)
     other = b"GET /other HTTP/1.1" + block
     found = known.recognise(other)
     if found is not None:
@@ -100,7 +108,7 @@ def test_only_one_whole_head_is_recognised(extra: bytes, place: int) -> None:
     known = KnownRequests()
     head = parsed(HEAD)
     assert head is not None
-    known.learn(HEAD, head)
+    teach(known, HEAD, head)
     data = HEAD[:place] + extra + HEAD[place:]
     found = known.recognise(data)
     assert found is None or (b"\r\n" not in data[: data.find(b" HTTP")] and data.endswith(HEAD[6:]))
@@ -112,7 +120,7 @@ def test_heads_of_the_same_lines_share_what_was_made_of_them() -> None:
     known = KnownRequests()
     head = parsed(HEAD)
     assert head is not None
-    known.learn(HEAD, head)
+    teach(known, HEAD, head)
     head.sorted = object()
     found = known.recognise(HEAD.replace(b"/a", b"/b?c"))
     assert found is not None
@@ -128,20 +136,20 @@ def test_memory_is_bounded() -> None:
         data = b"GET /a HTTP/1.1\r\nHost: h\r\nX: %d\r\n\r\n" % number
         head = parsed(data)
         assert head is not None
-        requests.learn(data, head)
+        teach(requests, data, head)
         assert requests.recognise(data) is not None
         answer = b"HTTP/1.1 200 OK\r\nX: %d\r\n\r\n" % number
-        responses.learn(answer, ResponseParser().parse(answer, b"GET"))
+        teach(responses, answer, ResponseParser().parse(answer, b"GET"))
         assert responses.recognise(answer) is not None
         assert len(requests._blocks) <= ENTRIES
         assert len(responses._heads) <= ENTRIES
     long = b"GET /a HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (b"x" * LONGEST)
     head = parsed(long)
     assert head is not None
-    requests.learn(long, head)
+    teach(requests, long, head)
     assert requests.recognise(long) is None
     answer = b"HTTP/1.1 200 OK\r\nX: %b\r\n\r\n" % (b"x" * LONGEST)
-    responses.learn(answer, ResponseParser().parse(answer, b"GET"))
+    teach(responses, answer, ResponseParser().parse(answer, b"GET"))
     assert responses.recognise(answer) is None
 
 
@@ -150,7 +158,51 @@ def test_a_response_head_is_known_by_all_its_bytes() -> None:
     known = KnownResponses()
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     head = ResponseParser().parse(data, b"GET")
-    known.learn(data, head)
+    teach(known, data, head)
     assert known.recognise(bytes(bytearray(data))) is head
     assert known.recognise(data.replace(b"200", b"201")) is None
     assert known.recognise(data[:-1]) is None
+
+
+def test_what_comes_once_is_not_remembered() -> None:
+    """Heads with a line of their own would push out those that come again."""
+    requests, responses = KnownRequests(), KnownResponses()
+    for number in range(3 * ENTRIES):
+        data = b"GET /a HTTP/1.1\r\nHost: h\r\ntraceparent: %d\r\n\r\n" % number
+        head = parsed(data)
+        assert head is not None
+        requests.learn(data, head)
+        answer = b"HTTP/1.1 200 OK\r\nETag: %d\r\n\r\n" % number
+        responses.learn(answer, ResponseParser().parse(answer, b"GET"))
+        assert requests.recognise(data) is None
+        assert responses.recognise(answer) is None
+
+
+def test_no_head_is_larger_than_it_may_be() -> None:
+    """Known lines with a longer target make a head that limits.header_bytes refuses."""
+    known = KnownRequests(header_bytes=40)
+    head = parsed(HEAD)
+    assert head is not None
+    teach(known, HEAD, head)
+    assert known.recognise(HEAD) is not None
+    assert known.recognise(HEAD.replace(b"/a", b"/" + b"a" * 40)) is None
+
+
+def test_what_depends_on_the_method_is_not_shared() -> None:
+    """`Max-Forwards` counts for two methods only (RFC 9110 section 7.6.2)."""
+    known, parser = KnownRequests(), RequestParser()
+    data = b"OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 3\r\n\r\n"
+    for _ in range(3):
+        known.learn(data, parser.parse(data))
+    assert known.recognise(data) is None
+    assert known.recognise(data.replace(b"OPTIONS", b"GET")) is None
+
+
+def test_trace_is_never_recognised() -> None:
+    """It may have no body, whatever came before with the same lines (RFC 9110 section 9.3.8)."""
+    known, parser = KnownRequests(), RequestParser()
+    data = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+    for _ in range(3):
+        known.learn(data, parser.parse(data))
+    assert known.recognise(data.replace(b"POST", b"PUT")) is not None
+    assert known.recognise(data.replace(b"POST", b"TRACE")) is None

@@ -11,7 +11,9 @@ import uvloop
 from wire_fakes import Answerer, HandClock, Sink
 
 from sidecar.wire.listener import Listener
-from sidecar.wire.server import LINGER, Server
+from sidecar.wire.options import IDLE
+from sidecar.wire.server import LINGER
+from sidecar.wire.shared import Server
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -119,6 +121,26 @@ def test_small_answers_are_not_delayed(run: Callable[..., None]) -> None:
 
     run(law())
     assert options == [1]
+
+
+def test_a_caller_that_vanishes_is_noticed(run: Callable[..., None]) -> None:
+    """The kernel asks whether it is there: the options of the listening socket are those of what it accepts."""
+    options = []
+
+    def note(sink: Sink) -> None:
+        raw = sink.connection._transport.get_extra_info("socket")
+        options.append(raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        options.append(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+        sink.answer()
+
+    async def law() -> None:
+        async with listening(Answerer(accept=note)) as place:
+            client = place.client()
+            await client.send(GET)
+            assert (await client.read()).endswith(b"/a")
+
+    run(law())
+    assert options == [1, IDLE]
 
 
 def test_closing_leaves_what_is_being_answered(run: Callable[..., None]) -> None:

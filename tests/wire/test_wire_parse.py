@@ -548,6 +548,7 @@ def test_a_plain_response_has_everything_the_path_asks_for() -> None:
         "http10": False,
         "keep_alive": False,
         "connection_tokens": frozenset({b"x"}),
+        "dated": False,
     }
     assert attributes(response, but="relayed") == expected
 

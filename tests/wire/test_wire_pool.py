@@ -409,14 +409,15 @@ async def test_a_closed_pool_keeps_nothing() -> None:
 
 
 async def test_heads_are_known_to_all_connections() -> None:
-    """What one has parsed, the others recognise."""
+    """What two have parsed, the others recognise."""
     world = World()
-    lessees = await world.ask(2)
+    lessees = await world.ask(3)
     for _ in lessees:
         await world.dialer.succeed()
     for lessee in lessees:
         lessee.answered()
-    assert [lessee.ends for lessee in lessees] == [["end"], ["whole"]]
+    assert [lessee.ends for lessee in lessees] == [["whole"]] * 3
+    assert lessees[2].head is lessees[1].head
     assert repr(world.pool) == "<Pool u idle=2 active=0 dialing=0 waiting=0>"
 
 

@@ -507,6 +507,18 @@ def test_a_slow_head_is_refused_in_its_time() -> None:
     assert caller.state == "shut"
 
 
+def test_half_an_empty_line_is_no_head() -> None:
+    """However the empty line before a request is cut: nobody is told that its head did not come in time."""
+    caller = Caller(Answerer(accept=at_once), header_timeout=10.0, idle_timeout=60.0)
+    for piece in (b"\r", b"\n"):
+        caller.send(piece)
+    caller.sweep(11.0)
+    assert caller.state == "open"
+    caller.send(b"\r")
+    caller.sweep(11.0)
+    assert [error.status for error in caller.answerer.rejected] == [408]
+
+
 def test_a_request_under_way_has_no_time_of_ours() -> None:
     """Its sink's deadline bounds it."""
     caller = Caller(Answerer())

@@ -1,4 +1,4 @@
-"""Laws of TLS settings: contexts are shared and always verify; a failed handshake is told in words."""
+"""Laws of TLS settings: contexts always verify; a failed handshake is told in words."""
 
 import asyncio
 import ssl
@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from wire_peers import AUTHORITY, NOW, listening, refusing, server_context
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from wire_peers import AUTHORITY, DAY, NOW, listening, refusing, server_context
 
-from sidecar.wire.tls import TlsSettingError, context_for, explain
+from sidecar.wire import tls
+from sidecar.wire.tls import TlsSettingError, alert, client_context, explain, failure
 
 
 @pytest.fixture
@@ -32,17 +35,10 @@ def client(tmp_path: Path) -> tuple[str, str]:
     return str(cert), str(key)
 
 
-def test_a_setting_has_one_context(ca: str) -> None:
-    """The same setting gives the same object, another one another."""
-    first = context_for(ca=ca)
-    assert context_for(ca=ca) is first
-    assert context_for(ca=ca, min_version="1.3") is not first
-
-
 @pytest.mark.parametrize("min_version", ["1.2", "1.3"])
 def test_contexts_verify(ca: str, min_version: str) -> None:
     """Chain and name are checked, whatever the setting; old versions are off."""
-    context = context_for(ca=ca, min_version=min_version)
+    context = client_context(ca=ca, min_version=min_version)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version.name == "TLSv" + min_version.replace(".", "_")
@@ -50,15 +46,46 @@ def test_contexts_verify(ca: str, min_version: str) -> None:
 
 def test_own_authorities_replace_those_of_the_system(ca: str) -> None:
     """With `ca` nothing else is trusted; without it the system's are."""
-    trusted = context_for(ca=ca).get_ca_certs(binary_form=True)
+    trusted = client_context(ca=ca).get_ca_certs(binary_form=True)
     assert trusted == [ssl.PEM_cert_to_DER_cert(Path(ca).read_text())]
-    assert context_for().cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    assert client_context().cert_store_stats() == ssl.create_default_context().cert_store_stats()
+
+
+def private(directory: Path) -> tuple[str, ssl.SSLContext]:
+    """An authority as companies make them, without the extensions that RFC 5280 asks for, and a server's context."""
+    ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Private")])
+    base = x509.CertificateBuilder().issuer_name(name).not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+    root = base.subject_name(name).public_key(ours.public_key()).serial_number(1)
+    root = root.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=False)
+    leaf = base.subject_name(x509.Name([])).public_key(theirs.public_key()).serial_number(2)
+    leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example")]), critical=False)
+    ca, cert, key = (directory / file for file in ("private.pem", "leaf.pem", "leaf.key"))
+    ca.write_bytes(root.sign(ours, SHA256()).public_bytes(Encoding.PEM))
+    cert.write_bytes(leaf.sign(ours, SHA256()).public_bytes(Encoding.PEM))
+    key.write_bytes(theirs.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(ca), tls.server_context(str(cert), str(key))
+
+
+async def test_private_authorities_may_be_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 refuses such chains by default; everything else it checks stays."""
+    made = ssl.create_default_context
+
+    def strict(**settings: str) -> ssl.SSLContext:
+        context = made(**settings)  # type: ignore[arg-type]
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    ca, server = private(tmp_path)
+    assert str(await handshake(server, strict(cafile=ca))).startswith("certificate refused, OpenSSL verdict")
+    assert isinstance(await handshake(server, client_context(ca=ca)), ssl.SSLObject)
 
 
 def test_versions_that_do_not_exist() -> None:
     """1.2 and 1.3 are all there is."""
     with pytest.raises(TlsSettingError, match="min_version"):
-        context_for(min_version="1.1")
+        client_context(min_version="1.1")
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, ca: str, client: tuple[str, str]) -> None:
@@ -76,7 +103,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, ca: str, client: tuple[str, s
         ({"ca": ca, "cert": ca, "key": key}, "no PEM certificate with its own key"),
     ]:
         with pytest.raises(TlsSettingError, match=words) as caught:
-            context_for(**setting)
+            client_context(**setting)
         assert "secret" not in str(caught.value)
 
 
@@ -87,7 +114,7 @@ def test_an_encrypted_key_is_refused(tmp_path: Path, ca: str, client: tuple[str,
     key = ec.generate_private_key(ec.SECP256R1())
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection))
     with pytest.raises(TlsSettingError, match="the key is encrypted"):
-        context_for(ca=ca, cert=client[0], key=str(path))
+        client_context(ca=ca, cert=client[0], key=str(path))
 
 
 async def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "a.example") -> ssl.SSLObject | str:
@@ -109,7 +136,7 @@ async def connect(port: int, client: ssl.SSLContext, name: str = "a.example") ->
 
 async def test_a_handshake_agrees_on_http11(ca: str) -> None:
     """ALPN offers http/1.1 alone: a peer that prefers h2 does not get it."""
-    session = await handshake(server_context("a.example"), context_for(ca=ca))
+    session = await handshake(server_context("a.example"), client_context(ca=ca))
     assert isinstance(session, ssl.SSLObject)
     assert session.selected_alpn_protocol() == "http/1.1"
 
@@ -121,14 +148,14 @@ async def test_a_client_certificate_is_presented(ca: str, client: tuple[str, str
     AUTHORITY.configure_trust(server)
     server.verify_mode = ssl.CERT_REQUIRED
     cert, key = client
-    assert isinstance(await handshake(server, context_for(ca=ca, cert=cert, key=key)), ssl.SSLObject)
+    assert isinstance(await handshake(server, client_context(ca=ca, cert=cert, key=key)), ssl.SSLObject)
     async with refusing(server) as port:
-        assert await connect(port, context_for(ca=ca)) == "the peer refused the handshake"
+        assert await connect(port, client_context(ca=ca)) == "the peer refused the handshake"
 
 
 async def test_certificates_that_are_not_valid(ca: str) -> None:
     """Expiry, a name that differs, an authority nobody knows: each in its words."""
-    trusting = context_for(ca=ca)
+    trusting = client_context(ca=ca)
     stranger = trustme.CA()
     early = server_context("a.example", not_before=NOW + timedelta(hours=1))
     for server, words in [
@@ -142,8 +169,8 @@ async def test_certificates_that_are_not_valid(ca: str) -> None:
 
 async def test_an_address_that_the_certificate_does_not_name(ca: str) -> None:
     """IP addresses are names like others."""
-    assert isinstance(await handshake(server_context("127.0.0.1"), context_for(ca=ca), "127.0.0.1"), ssl.SSLObject)
-    told = await handshake(server_context("a.example"), context_for(ca=ca), "127.0.0.1")
+    assert isinstance(await handshake(server_context("127.0.0.1"), client_context(ca=ca), "127.0.0.1"), ssl.SSLObject)
+    told = await handshake(server_context("a.example"), client_context(ca=ca), "127.0.0.1")
     assert told == "certificate is not valid for 127.0.0.1"
 
 
@@ -152,7 +179,24 @@ async def test_no_version_in_common(ca: str) -> None:
     server = server_context("a.example")
     server.maximum_version = ssl.TLSVersion.TLSv1_2
     async with refusing(server) as port:
-        assert await connect(port, context_for(ca=ca, min_version="1.3")) == "no TLS version in common"
+        assert await connect(port, client_context(ca=ca, min_version="1.3")) == "no TLS version in common"
+
+
+def test_alerts_that_python_has_no_name_for() -> None:
+    """OpenSSL's words for them are enough."""
+    error = ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)")
+    assert explain(error) == "the peer does not offer HTTP/1.1"
+    assert failure(error).error == "tls_alert_received"
+    told = alert(ssl.SSLError(1, "[SSL] tlsv1 alert unknown psk identity (_ssl.c:1006)"))
+    assert told is not None
+    assert told.detail == "handshake failed: tlsv1 alert unknown psk identity"
+
+
+def test_what_is_no_alert() -> None:
+    """A cut, and what we found wrong ourselves."""
+    broken = ssl.SSLError(1, "x")
+    broken.reason = "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
+    assert [alert(error) for error in (None, OSError(), broken, ssl.SSLCertVerificationError("x"))] == [None] * 4
 
 
 def test_verdicts_without_a_word_of_their_own_are_numbers() -> None:
@@ -164,3 +208,10 @@ def test_verdicts_without_a_word_of_their_own_are_numbers() -> None:
     assert explain(failed, "a") == "the peer closed the connection during the handshake"
     failed.reason = "BAD_SIGNATURE"
     assert explain(failed, "a") == "handshake failed: bad signature"
+
+
+def test_every_sentence_is_documented() -> None:
+    """docs/tls.md lists what a failure can say."""
+    page = (Path(__file__).parents[2] / "docs" / "tls.md").read_text()
+    listed = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")}
+    assert {*tls._VERDICTS.values(), *tls._REASONS.values()} <= listed

@@ -1,6 +1,7 @@
 """What tests of connections share: a transport whose peer reads as told, a clock set by hand, sinks that remember."""
 
 import asyncio
+import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,8 @@ from sidecar.wire.errors import BadRequest, UpstreamError
 from sidecar.wire.known import KnownResponses
 from sidecar.wire.message import Header, RequestHead, ResponseHead
 from sidecar.wire.parse import ResponseParser
-from sidecar.wire.server import Server, ServerConnection
+from sidecar.wire.server import ServerConnection
+from sidecar.wire.shared import Server
 
 READ = 256_000
 """Bytes that uvloop reads at once, at most."""
@@ -30,10 +32,25 @@ class HandClock:
 
 
 class FakeSocket:
-    """Remembers whether closing it was set to reset."""
+    """Remembers whether closing it was set to reset. Its descriptor can be asked whether anything came."""
 
     def __init__(self) -> None:
         self.resets = False
+        self._events = -1
+
+    def __del__(self) -> None:
+        if self._events >= 0:
+            os.close(self._events)
+
+    def fileno(self) -> int:
+        """As a socket's."""
+        if self._events < 0:
+            self._events = os.eventfd(0)
+        return self._events
+
+    def stir(self) -> None:
+        """Bytes came, or the end, and the loop has not looked yet."""
+        os.eventfd_write(self.fileno(), 1)
 
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         """As a socket's; the only option anybody sets here is SO_LINGER."""
@@ -43,12 +60,14 @@ class FakeSocket:
 class FakeTransport(asyncio.Transport):
     """Takes what is written, and keeps the contract of asyncio's transports as strictly as uvloop does.
 
-    `window`: bytes the peer takes before it stops reading; None: all. `read(count)`: it takes more. The end is told
-    when the test says so (`lose`), as the loop tells it later, not within the call that caused it.
+    `window`: bytes the peer takes before it stops reading; None: all. `read(count)`: it takes more. `halves`: whether
+    each way can end by itself, as in TLS it can't. The end is told when the test says so (`lose`), as the loop tells it
+    later, not within the call that caused it.
     """
 
-    def __init__(self, protocol: asyncio.Protocol, window: int | None = None) -> None:
+    def __init__(self, protocol: asyncio.Protocol, window: int | None = None, *, halves: bool = True) -> None:
         super().__init__()
+        self.halves = halves
         self.protocol = protocol
         self.window = window
         self.taken = b""
@@ -67,6 +86,13 @@ class FakeTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high is not None
         self.high = high
+        if not self.full and len(self.unsent) > high:
+            self.full = True
+            self.protocol.pause_writing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.Protocol)
+        self.protocol = protocol
 
     def get_write_buffer_size(self) -> int:
         return len(self.unsent)
@@ -75,7 +101,7 @@ class FakeTransport(asyncio.Transport):
         return self.aborted or self.closed or self.lost
 
     def can_write_eof(self) -> bool:
-        return True
+        return self.halves
 
     def write(self, data: Any) -> None:
         assert not self.ended, "uvloop raises after write_eof"
@@ -85,6 +111,7 @@ class FakeTransport(asyncio.Transport):
         self.read(0)
 
     def write_eof(self) -> None:
+        assert self.halves
         assert not self.lost, "uvloop raises when the handle is closed"
         self.ended = True
 
@@ -251,7 +278,7 @@ class Caller:
         self.clock = HandClock()
         self.later: list[Callable[[], None]] = []
         self.server = server or Server(responder=answerer, clock=self.clock, soon=self.later.append, **set_)
-        self.connection = self.server.connection()
+        self.connection = ServerConnection(self.server)
         self.transport = FakeTransport(self.connection, window)
 
     def send(self, data: bytes) -> None:
@@ -301,11 +328,15 @@ class Exchange:
     @property
     def ends(self) -> list[str]:
         """The ends it heard of."""
-        return [event for event in self.told if event in ("whole", "end", "failed", "abandoned")]
+        return [event for event in self.told if event in ("whole", "switched", "end", "failed", "abandoned")]
 
     def response_interim(self, head: ResponseHead) -> None:
         self.interims.append(head)
         self._tell("interim")
+
+    def response_switched(self, head: ResponseHead) -> None:
+        self.head = head
+        self._tell("switched")
 
     def response_whole(self, head: ResponseHead, body: bytes) -> None:
         self.head, self.body = head, body

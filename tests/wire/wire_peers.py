@@ -76,14 +76,15 @@ async def refusing(context: ssl.SSLContext) -> AsyncIterator[int]:
         await asyncio.to_thread(thread.join)
 
 
-def full_backlog() -> list[socket.socket]:
+def full_backlog(host: str = "127.0.0.1") -> list[socket.socket]:
     """A port that lets nobody in: the first is the listener, the others fill its queue."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.bind((host, 0))
     listener.listen(0)
     crowd = [listener]
     for _ in range(3):
-        sock = socket.socket()
+        sock = socket.socket(family)
         sock.settimeout(0)
         sock.connect_ex(listener.getsockname())
         crowd.append(sock)

@@ -1,0 +1,1 @@
+"""Real clients, made to look alike, and what each of them is asked to do."""
