@@ -7,7 +7,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY sidecar ./sidecar
 # The environment holds no pip, and its bytecode is compiled here: at run time nothing is written.
 RUN python -m venv --without-pip /opt/sidecar \
-    && pip --python /opt/sidecar/bin/python install --no-cache-dir --compile .
+    && pip --python /opt/sidecar/bin/python install --no-cache-dir --compile ".[schema]"
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="resilience-sidecar" \

@@ -10,6 +10,7 @@ import importlib
 import logging
 from typing import Any, Final, cast
 
+from sidecar.admin.actions import Actions
 from sidecar.admin.negotiation import wants_openmetrics
 from sidecar.admin.views import FIXED_HEADERS, Views
 from sidecar.tasks import spawn
@@ -47,9 +48,9 @@ class Running:
         await self._people.close()
 
 
-async def start(views: Views, host: str, port: int) -> Running:
-    """Listens on host and port. Raises OSError if it cannot."""
-    people = People(views)
+async def start(views: Views, host: str, port: int, actions: Actions | None = None) -> Running:
+    """Listens on host and port. `actions`: what can be changed there; None: nothing. Raises OSError if it cannot."""
+    people = People(views, actions)
     connections: set[Front] = set()
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(lambda: Front(views, people, connections), host, port)
@@ -59,10 +60,11 @@ async def start(views: Views, host: str, port: int) -> Running:
 class People:
     """The aiohttp application, once somebody needs it."""
 
-    __slots__ = ("_made", "_starting", "_views")
+    __slots__ = ("_actions", "_made", "_starting", "_views")
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, actions: Actions | None) -> None:
         self._views = views
+        self._actions = actions
         self._made: Any = None
         self._starting = asyncio.Lock()
 
@@ -71,7 +73,7 @@ class People:
         async with self._starting:
             if self._made is None:
                 module = await asyncio.to_thread(importlib.import_module, "sidecar.admin.server")
-                self._made = await module.make(self._views)
+                self._made = await module.make(self._views, self._actions)
         return cast("asyncio.Protocol", self._made.protocol())
 
     async def close(self) -> None:

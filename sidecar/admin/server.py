@@ -12,12 +12,15 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from sidecar.admin.actions import BREAKER, DRAIN, FAULT, RELOAD, Actions, Asked
 from sidecar.admin.negotiation import wants_openmetrics
 from sidecar.admin.page import PAGE
 from sidecar.admin.protocol import Protocol
 from sidecar.admin.views import FIXED_HEADERS, JSON, Views
 
 _log = logging.getLogger("sidecar.admin")
+_LONGEST_BODY: Final = 4096
+"""Bytes of what an action is asked for with."""
 _LAST_ANSWERS: Final = 1.0
 """Seconds that answers under way have when the server closes."""
 
@@ -42,22 +45,65 @@ class Made:
         await self._runner.cleanup()
 
 
-async def make(views: Views) -> Made:
-    """Sets the application up."""
-    runner = web.AppRunner(application(views), shutdown_timeout=_LAST_ANSWERS)
+async def make(views: Views, actions: Actions | None = None) -> Made:
+    """Sets the application up. `actions`: what can be changed; None: nothing."""
+    runner = web.AppRunner(application(views, actions), shutdown_timeout=_LAST_ANSWERS)
     await runner.setup()
     return Made(runner)
 
 
-def application(views: Views) -> web.Application:
-    """The routes. What changes state (POST) joins them here."""
+def application(views: Views, actions: Actions | None = None) -> web.Application:
+    """The routes."""
     pages = _Pages(views)
-    made = web.Application(middlewares=[_plain_errors])
+    made = web.Application(middlewares=[_plain_errors], client_max_size=_LONGEST_BODY)
     made.router.add_get("/", pages.index)
     for path in ("/healthz", "/readyz", "/metrics", "/status", "/config"):
         made.router.add_get(path, pages.shown)
+    if actions is not None:
+        _add_actions(made.router, _Levers(actions))
     made.on_response_prepare.append(_headers)
     return made
+
+
+def _add_actions(router: web.UrlDispatcher, levers: "_Levers") -> None:
+    for action in (BREAKER, FAULT):
+        path = f"/routes/{{name}}/{action}"
+        router.add_post(path, levers.pulled)
+        router.add_delete(path, levers.pulled)
+    for action in (DRAIN, RELOAD):
+        router.add_post(f"/{action}", levers.pulled)
+
+
+class _Levers:
+    """What changes state."""
+
+    def __init__(self, actions: Actions) -> None:
+        self._actions = actions
+
+    async def pulled(self, request: web.Request) -> web.Response:
+        """Does it, after a look at who asks."""
+        asked = _asked(request)
+        told = self._actions.refused(asked)
+        if told is None:
+            told = self._actions.perform(asked, await request.read() if asked.method == "POST" else b"")
+        status, document = told
+        answer = _json(document, status)
+        if status == 401:
+            answer.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 section 11.6.1
+        return answer
+
+
+def _asked(request: web.Request) -> Asked:
+    return Asked(
+        action=request.path.rpartition("/")[2],
+        method=request.method,
+        route=request.match_info.get("name", ""),
+        peer=request.remote or "somebody",
+        host=request.headers.get("Host", ""),
+        origin=request.headers.get("Origin"),
+        authorization=request.headers.get("Authorization", ""),
+        content_type=request.content_type if "Content-Type" in request.headers else "",
+    )
 
 
 class _Pages:

@@ -2,29 +2,35 @@
 
     {"version", "uptime_seconds", "ready", "draining",
      "routes": [{"name", "upstream", "critical", "in_flight", "tunnels",
-                 "breaker": {"state", "since_seconds", "retry_after", "dry_run"} | null,
+                 "breaker": {"state", "since_seconds", "retry_after", "dry_run",
+                             "forced": {"state", "until"} | null} | null,
+                 "fault": {"abort", "delay", "reset", "ratio", "until"} | null,
                  "bulkhead": {"limit", "in_flight", "queued"} | null,
                  "totals": {"requests", "by_outcome", "refused_by_reason", "would_refuse_by_reason",
                             "fallbacks"},
                  "latency": {"p50", "p99"},
                  "last_known_good": {"newest_age_seconds"}}],
-     "upstreams": [{"name", "endpoints": [{"name", "ejected", "pending"}],
+     "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending", "ejected",
+                                           "health": {"healthy", "last_failure"} | null}],
                     "connections": {"idle", "active"}}],
      "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null}
 
-Times are seconds, to the millisecond. `latency` is estimated from the histogram's buckets since the start;
-its members, and `newest_age_seconds`, are null while there is nothing to tell. The route "-" holds what
-matched none.
+Times are seconds, to the millisecond; `until` is a date in UTC. `latency` is estimated from the histogram's
+buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell. The
+route "-" holds what matched none. `health` is null without health checks; its `last_failure`, a reason and a
+sentence, is "" until a check has failed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sidecar import __version__
-from sidecar.clock import Clock
+from sidecar.clock import WALL, Clock
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.bulkhead import Bulkhead
-from sidecar.policy.endpoints import Upstream
+from sidecar.policy.endpoints import Endpoint, Upstream
+from sidecar.policy.fault import Fault
 from sidecar.policy.route import Route
 
 
@@ -133,6 +139,7 @@ class Status:
         ready: Callable[[], str],
         draining: Callable[[], bool],
         clock: Clock,
+        wall: Clock = WALL,
         kept: Kept | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -143,6 +150,7 @@ class Status:
         self._ready = ready
         self._draining = draining
         self._clock = clock
+        self._wall = wall
         self._kept = kept
         self._disk = disk
         self._started = clock()
@@ -165,13 +173,14 @@ class Status:
             "name": route.name,
             "upstream": route.upstream.name,
             "critical": route.critical,
-            "breaker": None if route.breaker is None else _breaker(route.breaker, now),
+            "breaker": None if route.breaker is None else breaker_now(route.breaker, now, self._wall()),
+            "fault": fault_now(route.fault, self._wall()),
             "bulkhead": None if route.bulkhead is None else _bulkhead(route.bulkhead),
             **self._counted(route.name),
         }
 
     def _unmatched(self) -> dict[str, Any]:
-        nothing = {"upstream": None, "critical": False, "breaker": None, "bulkhead": None}
+        nothing = {"upstream": None, "critical": False, "breaker": None, "fault": None, "bulkhead": None}
         return {"name": "-", **nothing, **self._counted("-")}
 
     def _counted(self, route: str) -> dict[str, Any]:
@@ -195,10 +204,7 @@ class Status:
         pools = self._pools.get(upstream.name, ())
         return {
             "name": upstream.name,
-            "endpoints": [
-                {"name": endpoint.name, "ejected": endpoint in away, "pending": endpoint.pending}
-                for endpoint in upstream.endpoints
-            ],
+            "endpoints": [_endpoint(endpoint, ejected=endpoint in away) for endpoint in upstream.endpoints],
             "connections": {
                 "idle": sum(pool.idle for pool in pools),
                 "active": sum(pool.active for pool in pools),
@@ -206,13 +212,33 @@ class Status:
         }
 
 
-def _breaker(breaker: Breaker, now: float) -> dict[str, Any]:
+def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:
+    """A breaker at `now`, on its clock; `wall`: Unix time."""
+    forced = breaker.forced()
     return {
         "state": breaker.state,
         "since_seconds": _rounded(now - breaker.since),
         "retry_after": _rounded(breaker.retry_after()),
         "dry_run": breaker.dry_run,
+        "forced": None if forced is None else {"state": forced[0], "until": _date(wall + forced[1])},
     }
+
+
+def fault_now(fault: Fault | None, wall: float) -> dict[str, Any] | None:
+    """What is injected; None if nothing is, or not any more. `wall`: Unix time."""
+    if fault is None or not fault.left:
+        return None
+    return {
+        "abort": fault.abort or None,
+        "delay": fault.delay,
+        "reset": fault.reset,
+        "ratio": fault.ratio,
+        "until": _date(wall + fault.left),
+    }
+
+
+def _date(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
@@ -220,6 +246,18 @@ def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
     if disk is None:
         return held
     return {**held, "written": disk.written, "failed": disk.failed, "dropped": disk.dropped}
+
+
+def _endpoint(endpoint: Endpoint, *, ejected: bool) -> dict[str, Any]:
+    health = endpoint.health
+    return {
+        "name": endpoint.name,
+        "weight": endpoint.weight,
+        "priority": endpoint.priority,
+        "pending": endpoint.pending,
+        "ejected": ejected,
+        "health": None if health is None else {"healthy": health.well, "last_failure": health.why},
+    }
 
 
 def _bulkhead(bulkhead: Bulkhead) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Final, cast
 
 from sidecar import config
+from sidecar.app.health import Check
 from sidecar.clock import Clock
 from sidecar.observer import Observer
 from sidecar.policy.adaptive import AdaptiveLimit
@@ -21,10 +22,12 @@ from sidecar.policy.ejection import Ejection
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import Failover, LastKnownGood, Rung, Static
+from sidecar.policy.health import Health
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
 from sidecar.policy.route import Route
 from sidecar.policy.router import Match, Router
+from sidecar.policy.schema import Schema
 from sidecar.proxy.target import Rewrite, Target
 from sidecar.wire import tls
 from sidecar.wire.dial import Dialer
@@ -47,6 +50,8 @@ class Built:
     pools: dict[str, list[Pool]] = field(default_factory=dict)
     renewals: dict[Renewal, list[str]] = field(default_factory=dict)
     """The TLS settings of upstreams, each once, and who has it."""
+    checks: list[Check] = field(default_factory=list)
+    """Of the health of endpoints, where that is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,7 @@ class Builder:
         pools: dict[str, list[Pool]] = {}
         upstreams: dict[str, Upstream] = {}
         renewals: dict[Renewal, list[str]] = {}
+        checks: list[Check] = []
         budgets = _budgets(loaded)
         for name, upstream in loaded.upstreams.items():
             targets = [self._target(endpoint, upstream) for endpoint in upstream.endpoints]
@@ -70,11 +76,19 @@ class Builder:
             if upstream.endpoints[0].scheme == "https":
                 renewals.setdefault(self._renewal(upstream.tls), []).append(name)
             upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name, DEFAULT_BUDGET))
+            checks += self._checks(upstream, upstreams[name], targets)
         shared: dict[str, Breaker] = {}
         leases = _leases(loaded)
         routes = [self._route(route, upstreams, shared, leases[route.name]) for route in loaded.routes]
         matches = [(_match(route), built) for route, built in zip(loaded.routes, routes, strict=True)]
-        return Built(router=Router(matches), routes=routes, upstreams=upstreams, pools=pools, renewals=renewals)
+        return Built(
+            router=Router(matches),
+            routes=routes,
+            upstreams=upstreams,
+            pools=pools,
+            renewals=renewals,
+            checks=checks,
+        )
 
     def _target(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Target:
         added = _header_lines(upstream.headers.set)
@@ -86,7 +100,28 @@ class Builder:
             base_path=endpoint.base_path.encode(),
             added=added,
             removed=frozenset(removed),
+            weight=endpoint.weight,
+            priority=endpoint.priority,
+            health=_health(upstream.health_check),
         )
+
+    def _checks(self, asked: config.Upstream, upstream: Upstream, targets: list[Target]) -> list[Check]:
+        how = asked.health_check
+        if how is None:
+            return []
+        return [
+            Check(
+                upstream=upstream,
+                target=target,
+                dialer=self._dialer(endpoint, asked),  # of its own: checks must not take real traffic's turns
+                path=how.path.encode(),
+                interval=how.interval,
+                timeout=how.timeout,
+                clock=self.clock,
+                rng=self.rng,
+            )
+            for endpoint, target in zip(asked.endpoints, targets, strict=True)
+        ]
 
     def _pool(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Pool:
         limits = upstream.pool
@@ -138,6 +173,8 @@ class Builder:
             budget=RetryBudget(ratio=budget[0], per_second=budget[1], clock=self.clock),
             clock=self.clock,
             rng=self.rng,
+            slow_start=upstream.slow_start,
+            check_every=0.0 if upstream.health_check is None else upstream.health_check.interval,
         )
 
     def _route(
@@ -222,9 +259,16 @@ class Builder:
             cap=asked.backoff.max,
             jitter=asked.backoff.jitter == "full",
             respect_retry_after=asked.respect_retry_after,
+            hedge_after=None if asked.hedge is None else asked.hedge.after,
             budget=upstream.budget,
             rng=self.rng,
         )
+
+
+def _health(asked: config.HealthCheck | None) -> Health | None:
+    if asked is None:
+        return None
+    return Health(unhealthy_after=asked.unhealthy_after, healthy_after=asked.healthy_after)
 
 
 def _budgets(loaded: config.Config) -> dict[str, tuple[float, float]]:
@@ -312,11 +356,13 @@ def _answer(asked: config.Answer) -> Answer:
 def _expect(asked: config.Expect | None) -> Expect | None:
     if asked is None:
         return None
+    schema = asked.json_schema
     return Expect(
         status=None if asked.status is None else frozenset(asked.status),
         content_type=asked.content_type,
         json_equals=asked.json_equals,
         json_present=asked.json_present,
+        json_schema=None if schema is None else Schema(schema.validator, schema.document),
         max_body=asked.max_body,
     )
 

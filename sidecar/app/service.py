@@ -14,10 +14,13 @@ from typing import Any, Final
 
 from sidecar import config
 from sidecar.admin import front
+from sidecar.admin.actions import Actions
+from sidecar.admin.guard import Guard
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
 from sidecar.app.bind import CannotStart, bind, binding
 from sidecar.app.build import Builder, Built
+from sidecar.app.health import Checks
 from sidecar.app.kept import Kept
 from sidecar.app.renewals import LOOK_EVERY, Renewals
 from sidecar.clock import MONOTONIC, WALL
@@ -56,6 +59,7 @@ class Service:
         self._kept = Kept(loaded)
         self._renewals = Renewals()
         self._built = self._build()
+        self._checks = Checks(self._built.checks)
         self._gateway = Gateway(
             router=self._built.router,
             timers=self._timers,
@@ -107,6 +111,7 @@ class Service:
             self._listeners.append(listener)
             if renewal is not None:
                 self._renewals.watch(f"listener {listener.address}", renewal)
+        self._checks.start()
         self._every(FLUSH_EVERY, self._access_log.flush)
         self._every(SWEEP_EVERY, self._sweep)
         self._every(SUMMARY_EVERY, self._events.tick)
@@ -137,6 +142,7 @@ class Service:
 
     async def stop(self) -> None:
         """Closes everything. Requests still under way are refused, or cut off if their answer has begun."""
+        self._checks.stop()
         for tick in self._ticks:
             tick.cancel()
         for listener in self._listeners:
@@ -177,6 +183,13 @@ class Service:
             built = Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng).build(self._config)
         except (OSError, ValueError) as error:
             raise CannotStart(str(error)) from None
+        self._actions = Actions(
+            routes=built.routes,
+            guard=Guard(self._config.admin.listen.host, self._config.admin.token),
+            drain=self._withdraw,
+            clock=MONOTONIC,
+            rng=self._rng,
+        )
         gauges.show(
             self._prometheus,
             routes=built.routes,
@@ -187,6 +200,7 @@ class Service:
             disk=self._kept.disk,
             tls_reloads=self._renewals.counts,
             handshake_failures=self._handshake_failures,
+            admin_actions=self._actions.counts,
         )
         for renewal, names in built.renewals.items():
             pools = [pool for name in names for pool in built.pools[name]]
@@ -233,13 +247,18 @@ class Service:
         )
         asked = self._config.admin.listen
         with binding("admin.listen", asked.address):
-            self._admin = await front.start(views, asked.host, asked.port)
+            self._admin = await front.start(views, asked.host, asked.port, self._actions)
+
+    def _withdraw(self) -> None:
+        """Readiness alone: whoever leads callers here stops, and a signal ends it when they are gone."""
+        self._draining = True
 
     def _effective(self) -> dict[str, Any]:
         return self._config.model_dump(mode="json", by_alias=True)
 
     def _sweep(self) -> None:
         now = MONOTONIC()
+        self._actions.tick()
         self._server.sweep(now)
         for pools in self._built.pools.values():
             for pool in pools:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.config import Answer, Breaker, Config, Match, Retry, Route, Rung, Upstream, worst_case
+from sidecar.config import Answer, Breaker, Config, Endpoint, Match, Retry, Route, Rung, Upstream, worst_case
 from sidecar.config.base import Model
 from sidecar.config.lint import marked
 from sidecar.config.scalars import format_duration, format_ratio, format_size
@@ -70,8 +70,40 @@ def _numbers(model: Model, *attributes: str) -> Iterator[str]:
 
 
 def _upstream(name: str, upstream: Upstream) -> str:
-    urls = " ".join(endpoint.url for endpoint in upstream.endpoints)
-    return ", ".join((f"{name}: {urls}", *_durations(upstream, "connect_timeout")))
+    endpoints = " ".join(_endpoint(endpoint) for endpoint in upstream.endpoints)
+    several = len(upstream.endpoints) > 1
+    parts = [
+        f"{name}: {endpoints}",
+        *_durations(upstream, "connect_timeout"),
+        *([_ejection(upstream)] if several else []),
+        *([_health_check(upstream)] if several or upstream.health_check is not None else []),
+        *(_durations(upstream, "slow_start") if several else []),
+    ]
+    return ", ".join(parts)
+
+
+def _endpoint(endpoint: Endpoint) -> str:
+    asked = [f"{key} {getattr(endpoint, key)}" for key in ("weight", "priority") if endpoint.written(key)]
+    return f"{endpoint.url} ({', '.join(asked)})" if asked else endpoint.url
+
+
+def _ejection(upstream: Upstream) -> str:
+    asked = upstream.ejection
+    if not asked.consecutive_failures:
+        return "ejection off"
+    return "ejection " + " ".join((*_numbers(asked, "consecutive_failures"), *_durations(asked, "for_", "for_max")))
+
+
+def _health_check(upstream: Upstream) -> str:
+    asked = upstream.health_check
+    if asked is None:
+        return marked(upstream, "health_check", "health_check none")
+    parts = [
+        _setting(asked, "path", asked.path),
+        *_durations(asked, "interval", "timeout"),
+        *_numbers(asked, "unhealthy_after", "healthy_after"),
+    ]
+    return "health_check " + " ".join(parts)
 
 
 def _rewrite(route: Route) -> str:
@@ -97,6 +129,7 @@ def _retry(retry: Retry) -> str:
         _setting(retry, "methods", " ".join(retry.methods)),
         "backoff " + " ".join((*_durations(retry.backoff, "base", "max"), *_numbers(retry.backoff, "factor"))),
         "budget " + _setting(retry.budget, "ratio", format_ratio(retry.budget.ratio)),
+        *(["hedge " + " ".join(_durations(retry.hedge, "after"))] if retry.hedge is not None else []),
     ]
     return ", ".join(parts)
 
@@ -140,6 +173,7 @@ def _expect(route: Route) -> str:
     parts = [
         "status " + (" ".join(map(str, expect.status)) if expect.status else "2xx (default)"),
         *([f"content_type {expect.content_type}"] if expect.content_type else []),
+        *([f"json_schema {expect.json_schema.path}"] if expect.json_schema else []),
         *(f"{pointer} is {value!a}" for pointer, value in expect.json_equals.items()),
         *(f"{pointer} is there" for pointer in expect.json_present),
         _setting(expect, "max_body", format_size(expect.max_body)),

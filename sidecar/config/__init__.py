@@ -19,7 +19,7 @@ from sidecar.config.problem import ConfigError, Problem
 from sidecar.config.process import AccessLog, Address, Admin, Caller, Drain, Limits, Listen, ListenTls, State
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
-from sidecar.config.upstream import Ejection, Endpoint, Pool, Tls, Upstream
+from sidecar.config.upstream import Ejection, Endpoint, HealthCheck, Pool, Tls, Upstream
 
 __all__ = [
     "AccessLog",
@@ -38,6 +38,7 @@ __all__ = [
     "Endpoint",
     "Expect",
     "Finding",
+    "HealthCheck",
     "Limits",
     "Listen",
     "ListenTls",

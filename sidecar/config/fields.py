@@ -75,6 +75,7 @@ Flag = Annotated[bool, Strict(), FILLED_IN]
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1, le=1_000_000), FILLED_IN]
 CountOrOff = Annotated[int, Strict(), Field(ge=0, le=1_000_000), FILLED_IN]
+Weight = Annotated[int, Strict(), Field(ge=0, le=100), FILLED_IN]
 
 
 HostName = Annotated[str, PlainValidator(address.checked_name), WithJsonSchema({"type": "string", "x-unit": "host"})]

@@ -29,13 +29,18 @@ def _opened(written: str, info: ValidationInfo) -> tuple[Path, bytes]:
     raise ValueError(f"cannot read {shown(written)}: {why}")
 
 
-def _readable(value: Any, info: ValidationInfo) -> str:
+def readable(value: Any, info: ValidationInfo) -> str:
+    """The whole path of a file that can be read now.
+
+    Raises:
+        ValueError: it cannot.
+    """
     if not isinstance(value, str):
         raise ValueError("must be text: the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
     return str(_opened(value, info)[0])
 
 
-FilePath = Annotated[str, PlainValidator(_readable), WithJsonSchema({"type": "string", "x-unit": "file"})]
+FilePath = Annotated[str, PlainValidator(readable), WithJsonSchema({"type": "string", "x-unit": "file"})]
 """A file that can be read now; relative to the configuration's directory."""
 
 

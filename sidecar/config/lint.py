@@ -25,11 +25,13 @@ _TOO_MANY: Final = 3
 CODES: Final = {
     "total-over-caller": "a route's total, or a sequence's sum, exceeds caller.timeout minus reserve",
     "attempts-over-total": "the last attempts cannot run their full time before the total is over",
+    "hedge-never": "no attempt ever gets a second one beside it: attempts is 1, or the first is over before",
     "queue-over-total": "a request may wait in the bulkhead's queue until its total is over",
     "attempt-over-total": "one attempt may take longer than the whole request",
     "critical-invented": "a critical route invents an answer: a static rung, or an unavailable below 400",
     "unsafe-retry": "a method that is not idempotent is repeated after bytes were sent, without keys",
     "amplification": "attempts times (1 + retries_beyond) is more than 3",
+    "no-failover": "endpoints of a second priority, and a route that makes one attempt only",
     "slow-retry": "a critical route retries after a timeout",
     "identity": "last known good without identity: an error where the file shows that requests carry "
     "credentials, else a warning unless identity: [] says that they carry none",
@@ -158,6 +160,26 @@ def _attempt_over_total(config: Config) -> Iterator[Finding]:
             yield _error(config, "attempt-over-total", (*path, "timeout", "attempt"), message)
 
 
+def _hedge_never(config: Config) -> Iterator[Finding]:
+    for path, route in _routes(config):
+        hedge, limit = route.retry.hedge, min(route.timeout.attempt, route.timeout.total)
+        if hedge is None or (route.retry.attempts > 1 and not 0 < limit <= hedge.after):
+            continue
+        if route.retry.attempts == 1:
+            message = (
+                f"a hedge is one of retry.attempts, and {_attempts(route)} leaves none for it. Write at least 2, or "
+                "leave hedge out"
+            )
+            yield _error(config, "hedge-never", (*path, "retry", "hedge"), message)
+            continue
+        after = marked(hedge, "after", f"retry.hedge.after {format_duration(hedge.after)}")
+        message = (
+            f"{after} is not below {_attempt(route)} and {_total(route)}: the first attempt is over before a second "
+            "may join it. Lower it: a good value is the time within which 95 % of answers come"
+        )
+        yield _error(config, "hedge-never", (*path, "retry", "hedge", "after"), message)
+
+
 def _queue_over_total(config: Config) -> Iterator[Finding]:
     for path, route in _routes(config):
         bulkhead = route.bulkhead
@@ -222,6 +244,19 @@ def _amplification(config: Config) -> Iterator[Finding]:
             f"or switch off the retries behind upstream {route.upstream!r} and write retries_beyond: 0"
         )
         yield _warning(config, "amplification", (*path, "retry", "attempts"), message)
+
+
+def _no_failover(config: Config) -> Iterator[Finding]:
+    for path, route in _routes(config):
+        endpoints = config.upstreams[route.upstream].endpoints
+        if route.retry.attempts > 1 or len({endpoint.priority for endpoint in endpoints if endpoint.weight}) < 2:
+            continue
+        message = (
+            f"upstream {route.upstream!r} has endpoints of more than one priority, but with {_attempts(route)} a "
+            "request asks one endpoint only: each fails until the first priority is ejected or found unhealthy. "
+            "Write attempts: 2, so that a request itself goes on to the next one"
+        )
+        yield _warning(config, "no-failover", (*path, "retry", "attempts"), message)
 
 
 def _slow_retry(config: Config) -> Iterator[Finding]:
@@ -305,11 +340,13 @@ def _no_deadline(config: Config) -> Iterator[Finding]:
 _RULES: Final[tuple[Callable[[Config], Iterator[Finding]], ...]] = (
     _total_over_caller,
     _attempts_over_total,
+    _hedge_never,
     _queue_over_total,
     _attempt_over_total,
     _critical_invented,
     _unsafe_retry,
     _amplification,
+    _no_failover,
     _slow_retry,
     _identity,
     _window_too_short,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, Strict, ValidationInfo, WithJsonSchema, field_validator
 
-from sidecar.config.base import NOT_YET, Model, setting
+from sidecar.config.base import Model, setting
 from sidecar.config.fields import (
     FILLED_IN,
     Count,
@@ -123,7 +123,7 @@ class Retry(Model):
         default=True,
         description="Wait for the upstream's Retry-After, or stop and pass it on if that is too long.",
     )
-    hedge: Annotated[Hedge | None, NOT_YET] = setting(None, "A second attempt while the first still runs.")
+    hedge: Hedge | None = setting(None, "A second attempt while the first still runs; it is one of attempts.")
 
 
 class SlowCalls(Model):

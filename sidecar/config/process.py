@@ -1,5 +1,6 @@
 """The models of the process as a whole: where it listens, who calls, limits, logs, state, signals."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -28,6 +29,7 @@ from sidecar.config.fields import (
 )
 from sidecar.config.files import FilePath, SecretText
 from sidecar.config.scalars import format_duration, format_size
+from sidecar.config.secret import Secret
 
 
 class ListenTls(Model):
@@ -93,13 +95,20 @@ def _each_once(listens: tuple[Listen, ...]) -> tuple[Listen, ...]:
 Listens = Annotated[tuple[Listen, ...], ONE_OR_MANY, AfterValidator(_each_once)]
 
 
+def _sendable(token: Secret | None) -> Secret | None:
+    if token is not None and not re.fullmatch(r"[\x21-\x7e]{8,4096}", token.reveal()):
+        raise ValueError("must be 8 to 4096 printable ASCII characters without spaces: it is sent in a header")
+    return token
+
+
 class Admin(Model):
     """The port for people and their tools: health, metrics, status."""
 
     listen: Address = setting("127.0.0.1:9901", "Where the admin port listens.")
-    token: Annotated[SecretText | None, NOT_YET] = setting(
+    token: Annotated[SecretText | None, AfterValidator(_sendable)] = setting(
         None,
-        "What a caller must show to change state; required for that when the port is reachable beyond loopback.",
+        "What a caller must show to change state, as a bearer token. Without one nothing can be changed if the port "
+        "is reachable beyond loopback.",
     )
 
 

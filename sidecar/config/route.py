@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
-from sidecar.config.base import NOT_YET, Matching, Model, required, setting
+from sidecar.config.base import Matching, Model, required, setting
 from sidecar.config.fields import (
     TOKEN,
     Flag,
@@ -25,6 +25,7 @@ from sidecar.config.fields import (
     UrlPath,
 )
 from sidecar.config.policies import Breaker, Bulkhead, RateLimit, Retry, Timeout
+from sidecar.config.schemas import SchemaFile
 from sidecar.config.upstream import FRAMING
 
 FALLBACK_WORDS = ("open", "timeout", "connect", "response", "refused")
@@ -115,7 +116,9 @@ class Expect(Model):
     content_type: MediaType | None = setting(
         None, "Media type, compared without parameters. A JSON type means that the body must be JSON."
     )
-    json_schema: Annotated[Text | None, NOT_YET] = setting(None, "File with the JSON Schema of the body.")
+    json_schema: SchemaFile | None = setting(
+        None, "File with the JSON Schema of the body. Needs the extra `schema`; nothing that it refers to is fetched."
+    )
     json_equals: Mapping[Pointer, Json] = setting({}, "What must stand at a JSON pointer of the body.")
     json_present: tuple[Pointer, ...] = setting((), "JSON pointers that must lead somewhere in the body.")
     max_body: Size = setting("1MiB", "A longer body is not usable.")

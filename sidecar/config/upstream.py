@@ -11,16 +11,18 @@ from pydantic import (
 )
 
 from sidecar.config import address
-from sidecar.config.base import NOT_YET, Model, required, setting
+from sidecar.config.base import Model, required, setting
 from sidecar.config.fields import (
     URL,
     Count,
     CountOrOff,
+    Duration,
     HeaderName,
     HostName,
     PositiveDuration,
     PositiveRatio,
     UrlPath,
+    Weight,
 )
 from sidecar.config.files import SENSITIVE, FilePath, SetValue
 from sidecar.config.scalars import format_duration
@@ -48,9 +50,11 @@ class Endpoint(Model):
     short: ClassVar[str | None] = "url"
 
     url: URL = required("http or https, host, port if it is not the scheme's, and at most a base path.")
-    weight: Annotated[Count | None, NOT_YET] = setting(None, "Share of the load, relative to the others.")
-    priority: Annotated[CountOrOff | None, NOT_YET] = setting(
-        None, "Higher numbers are used only while no lower one is usable."
+    weight: Weight = setting(
+        1, "Share of the load, relative to the others of its priority, up to 100; 0 gets no new requests."
+    )
+    priority: CountOrOff = setting(
+        0, "0 is preferred; a higher number is asked only where no lower one has an endpoint to offer."
     )
 
     @model_validator(mode="before")
@@ -107,13 +111,20 @@ class Tls(Model):
 
 
 class HealthCheck(Model):
-    """Requests of our own that ask whether an endpoint is well."""
+    """Requests of our own that ask whether an endpoint is well: a status from 200 to 399 says so."""
 
-    path: UrlPath = setting("/healthz", "What to GET.")
-    interval: PositiveDuration = setting("5s", "From one check to the next.")
-    timeout: PositiveDuration = setting("1s", "Of one check.")
+    path: UrlPath = setting("/healthz", "What to GET, after the endpoint's base path.")
+    interval: PositiveDuration = setting("5s", "From one check to the next, give or take a tenth.")
+    timeout: PositiveDuration = setting("1s", "Of one check, from the connection to the head of the answer.")
     unhealthy_after: Count = setting(3, "Failures in a row that take an endpoint out.")
     healthy_after: Count = setting(2, "Successes in a row that bring it back.")
+
+    @field_validator("timeout")
+    @classmethod
+    def _in_time(cls, timeout: float, info: ValidationInfo) -> float:
+        if timeout > info.data.get("interval", timeout):
+            raise ValueError(f"{format_duration(timeout)} is longer than interval: lower it, or raise interval")
+        return timeout
 
 
 class Ejection(Model):
@@ -167,7 +178,7 @@ class Upstream(Model):
     """A named group of endpoints that serve the same API."""
 
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)] = required(
-        "Their URLs, all of one scheme. A request goes to the less busy of two chosen at random."
+        "Their URLs, all of one scheme. A request goes to the less busy of two chosen at random, by weight."
     )
     connect_timeout: PositiveDuration = setting("1s", "For DNS, TCP and TLS together.")
     retries_beyond: CountOrOff = setting(
@@ -177,8 +188,11 @@ class Upstream(Model):
     )
     pool: Pool = setting({}, "Connections to each endpoint.")
     tls: Tls = setting({}, "Verification of https endpoints.")
-    health_check: Annotated[HealthCheck | None, NOT_YET] = setting(None, "Active health checks.")
+    health_check: HealthCheck | None = setting(None, "Requests of our own that ask whether an endpoint is well.")
     ejection: Ejection = setting({}, "Leaving out an endpoint that keeps failing.")
+    slow_start: Duration = setting(
+        "10s", "In which an endpoint that comes back grows from a tenth of its weight to all of it; 0 is at once."
+    )
     headers: SetHeaders = setting({}, "Headers to change in requests.")
 
     @field_validator("endpoints")
@@ -188,6 +202,8 @@ class Upstream(Model):
             raise ValueError("mixes http and https: use two upstreams")
         if len({address.split_url(endpoint.url) for endpoint in endpoints}) < len(endpoints):
             raise ValueError("lists the same endpoint twice")
+        if endpoints and not any(endpoint.weight for endpoint in endpoints):
+            raise ValueError("gives every endpoint weight 0: nobody would be asked")
         return endpoints
 
     @field_validator("tls")

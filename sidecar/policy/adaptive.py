@@ -119,7 +119,7 @@ class AdaptiveLimit:
             return self.sample(outcome.elapsed, in_flight)
         if verdict is Verdict.THROTTLED or (verdict is Verdict.FAILURE and outcome.reason in _LOST):
             return self.sample(outcome.elapsed, in_flight, dropped=True)
-        return False  # a leaver says nothing; an error that came quickly says nothing of load
+        return False  # a leaver or a hurried caller says nothing; an error that came quickly says nothing of load
 
     def sample(self, elapsed: float, in_flight: int, *, dropped: bool = False) -> bool:
         """The same in figures: seconds it took, requests under way, whether there was no answer."""

@@ -11,6 +11,8 @@
 - Half-open grants at most `probes` permits at once, each on a lease: one that is never settled is taken back.
 - Neutral verdicts (the caller left) free the permit and say nothing.
 - A success never opens a closed breaker, unless it was slow and the slow-call rule is on.
+- An operator may hold it open or closed for a time. Held open it is like any open breaker, for as long as was said:
+  it probes afterwards. Held closed it counts and does not trip; what it counted has its say afterwards.
 
 The state itself, its counters and its listeners are pybreaker's (`sidecar.policy.machine`).
 """
@@ -42,6 +44,8 @@ class Event(enum.Enum):
     WAITED = "waited"
     PROBE_FAILED = "probe_failed"
     RECOVERED = "recovered"
+    FORCED_OPEN = "forced_open"
+    FORCED_CLOSED = "forced_closed"
 
 
 MOVES: Final = {
@@ -49,6 +53,10 @@ MOVES: Final = {
     (OPEN, Event.WAITED): HALF_OPEN,
     (HALF_OPEN, Event.PROBE_FAILED): OPEN,
     (HALF_OPEN, Event.RECOVERED): CLOSED,
+    (CLOSED, Event.FORCED_OPEN): OPEN,
+    (HALF_OPEN, Event.FORCED_OPEN): OPEN,
+    (OPEN, Event.FORCED_CLOSED): CLOSED,
+    (HALF_OPEN, Event.FORCED_CLOSED): CLOSED,
 }
 
 
@@ -122,13 +130,13 @@ class Breaker:
 
     It trips on `consecutive_failures` (0: off), or when of at least `minimum_requests` within `window`
     seconds a share of `failure_ratio` failed (0: off), or of `slow_ratio` took longer than
-    `slow_longer_than` seconds (None: off). Throttled answers count in the ratio only, and neither extend
-    nor end a row of failures.
+    `slow_longer_than` seconds (None: off). What was throttled or cut short counts in the ratio only, and neither
+    extends nor ends a row of failures.
 
     It stays open for `open_for` seconds, twice as long after every round of probes that failed, up to
     `open_for_max`; each time ± `jitter` (a share), so that replicas do not return as one. A close that
     lasted `open_for_max` brings the time back to `open_for`. In half-open, `successes_to_close` good probes
-    close it, a failed, throttled or slow one opens it again; `minimum_requests` has no say there. `lease`:
+    close it, any other but a neutral one, or a slow one, opens it again; `minimum_requests` has no say there. `lease`:
     seconds after which a probe counts as lost; must be longer than any attempt may last.
 
     `dry_run`: all of this happens, and nothing is refused. Times are on `clock`, which must not step
@@ -142,6 +150,7 @@ class Breaker:
         "_dry_run",
         "_failure_ratio",
         "_generation",
+        "_held_until",
         "_jitter",
         "_lease",
         "_machine",
@@ -208,6 +217,7 @@ class Breaker:
         self._generation = 0
         self._probing: list[Probe] = []
         self._until = float("-inf")
+        self._held_until = float("-inf")
         self.since = clock()
         """When the breaker last moved (or was made), on its clock."""
 
@@ -225,11 +235,44 @@ class Breaker:
         """Seconds of open time left; 0 when it is not open."""
         return max(0.0, self._until - self._clock())
 
+    def forced(self) -> tuple[str, float] | None:
+        """The state an operator holds it in, open or closed, and the seconds left of that; None if nobody does."""
+        left = self._held_until - self._clock()
+        return (self._machine.state, left) if left > 0.0 else None
+
+    def force(self, state: str, seconds: float) -> None:
+        """Holds it open or closed for `seconds` from now, in place of whatever held it before.
+
+        Permits that are out are stragglers' if this moves it. Half-open follows an opening, as ever.
+        """
+        now = self._clock()
+        self._held_until = now + seconds
+        if state != self._machine.state:
+            self._move(Event.FORCED_OPEN if state == OPEN else Event.FORCED_CLOSED)
+        elif state == OPEN:
+            self._until = self._held_until
+
+    def release(self) -> None:
+        """Nobody holds it any more: one that was held open probes with the next request."""
+        if self.forced() is not None:
+            self._held_until = float("-inf")
+            self._until = min(self._until, self._clock())
+
     def admit(self) -> Permit | None:
         """Leave for one attempt, or None: refused."""
         if self._closed:
             return Permit(self, self._generation)
         return self._probe(self._clock())
+
+    def would_refuse(self) -> bool:
+        """Whether `admit` would refuse now. Takes no permit and moves nothing: a later `admit` has the last word."""
+        if self._closed or self._dry_run:
+            return False
+        now = self._clock()
+        if now < self._until:
+            return True
+        # Open, with its time over, it has no probes out.
+        return sum(now < probe.expires for probe in self._probing) >= self._probes
 
     def _probe(self, now: float) -> Permit | None:
         if now < self._until:  # only ever true while open
@@ -279,7 +322,8 @@ class Breaker:
         self._trip_if_due()
 
     def _trip_if_due(self) -> None:
-        if self._storage.counter >= self._consecutive or self._ratio_reached():
+        due = self._storage.counter >= self._consecutive or self._ratio_reached()
+        if due and self._clock() >= self._held_until:
             self._move(Event.TRIPPED)
 
     def _ratio_reached(self) -> bool:
@@ -317,12 +361,16 @@ class Breaker:
         self._closed = new == CLOSED
         if new == CLOSED:
             self._window.clear()
-        elif new == HALF_OPEN:
+        if new != OPEN:
             self._until = float("-inf")
         self._machine.move(new)
 
     def _plan(self, event: Event, now: float) -> None:
         """How long to stay open."""
+        if event is Event.FORCED_OPEN:
+            self._until = self._held_until
+            self._storage.open_for = self._until - now
+            return
         if event is Event.PROBE_FAILED:
             self._planned = min(self._planned * 2.0, self._open_for_max)
         elif now - self.since >= self._open_for_max:

@@ -54,6 +54,14 @@ class RetryBudget:
         self._window.bucket[_WITHDRAWALS] += 1
         return True
 
+    def give_back(self, withdrawn: float) -> None:
+        """Puts one retry back that was not made after all. `withdrawn`: when it was taken, on the budget's clock."""
+        window = self._window
+        now = self._clock()
+        if now >= window.ends:
+            window.roll(now)
+        window.take_back(_WITHDRAWALS, withdrawn)
+
     def balance(self) -> float:
         """Retries that could be withdrawn now; negative while withdrawals outlive the deposits they took."""
         window = self._window

@@ -17,7 +17,7 @@ _FAILURE: Final = Verdict.FAILURE
 class Standing:
     """What an upstream remembers of one endpoint."""
 
-    __slots__ = ("ejections", "failures", "until")
+    __slots__ = ("_recovered", "ejections", "failures", "until", "well")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -26,6 +26,28 @@ class Standing:
         """Of late: starts anew after a long time in service."""
         self.until = float("-inf")
         """When it came or comes back, on the clock of its `Ejection`."""
+        self.well = True
+        """What health checks say."""
+        self._recovered = float("-inf")
+
+    def is_out(self, now: float) -> bool:
+        """Ejected, or found unwell."""
+        return now < self.until or not self.well
+
+    def since(self) -> float:
+        """When it last came back, from either; minus infinity if it never was away."""
+        return max(self.until, self._recovered)
+
+    def sicken(self) -> None:
+        """Checks found it unwell: out until they find otherwise."""
+        self.well = False
+
+    def recover(self, now: float) -> None:
+        """Checks found it well again. That ends an ejection too: they saw what had caused it, and saw it end."""
+        self.well = True
+        self._recovered = now
+        self.until = min(self.until, now)
+        self.failures = 0
 
     def __repr__(self) -> str:
         return f"<Standing failures={self.failures} ejections={self.ejections} until={self.until:g}>"
@@ -56,11 +78,16 @@ class Ejection:
         self._max_share = max_share
         self._clock = clock
 
+    @property
+    def spares(self) -> bool:
+        """Whether some always stay: it may not take all."""
+        return self._max_share < 1.0
+
     def judge(self, standing: Standing, verdict: Verdict, peers: Sequence[Standing]) -> bool:
         """Takes an attempt's verdict into account; True if that ejected the endpoint.
 
-        `peers`: all standings of the upstream, this one included. Throttled and neutral verdicts neither
-        extend nor end a row. What comes back while the endpoint is away is of before, and says nothing new.
+        `peers`: all standings of the upstream, this one included. Other verdicts than success and failure
+        neither extend nor end a row. What comes back while the endpoint is away is of before, and says nothing new.
         """
         if verdict is _SUCCESS:
             standing.failures = 0
@@ -68,7 +95,7 @@ class Ejection:
         if verdict is not _FAILURE:
             return False
         now = self._clock()
-        if now < standing.until:
+        if standing.is_out(now):
             return False
         standing.failures += 1
         if standing.failures < self._consecutive or not self._may_go(peers, now):

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.policy.schema import Schema
+
 _DECODE: Final = msgspec.json.Decoder().decode
 _VALIDATE: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _BOM: Final = b"\xef\xbb\xbf"
@@ -37,13 +39,14 @@ class Expect:
 
     `status`: the usable ones, None for any 2xx. `content_type`: a media type, compared without parameters.
     `json_equals`: what must stand at a JSON pointer. `json_present`: pointers that must lead somewhere
-    (null counts). `max_body`: bytes, before and after decompression.
+    (null counts). `json_schema`: what the document must be like. `max_body`: bytes, before and after
+    decompression.
 
     Raises:
         ValueError: a key of `json_equals` or `json_present` is no JSON pointer (RFC 6901).
     """
 
-    __slots__ = ("_content_type", "_equals", "_json", "_max_body", "_present", "_status")
+    __slots__ = ("_content_type", "_equals", "_json", "_looks", "_max_body", "_present", "_schema", "_status")
 
     def __init__(
         self,
@@ -53,13 +56,16 @@ class Expect:
         json_equals: Mapping[str, Any],
         json_present: Sequence[str],
         max_body: int,
+        json_schema: Schema | None = None,
     ) -> None:
         self._status = _SUCCESSFUL if status is None else status
         self._content_type = None if content_type is None else _media_type(content_type.encode())
         self._equals = tuple((pointer, tokens(pointer), value) for pointer, value in json_equals.items())
         self._present = tuple((pointer, tokens(pointer)) for pointer in json_present)
         self._max_body = max_body
-        self._json = bool(self._equals or self._present) or _is_json(self._content_type)
+        self._schema = json_schema
+        self._looks = bool(self._equals or self._present) or json_schema is not None
+        self._json = self._looks or _is_json(self._content_type)
 
     @property
     def max_body(self) -> int:
@@ -96,7 +102,7 @@ class Expect:
     def _look_inside(self, body: bytes, encoding: bytes | None) -> str:
         try:
             text = _plain(body, encoding, self._max_body).removeprefix(_BOM)
-            if not self._equals and not self._present:
+            if not self._looks:
                 _validate(text)
                 return ""
             document = _parse(text)
@@ -111,7 +117,7 @@ class Expect:
         for pointer, path, value in self._equals:
             if not _same(_resolve(document, path), value):
                 return f"value at {pointer!r} is not the expected one"
-        return ""
+        return "" if self._schema is None else self._schema.wrong(document)
 
 
 def _media_type(value: bytes) -> bytes:

@@ -1,8 +1,12 @@
 """What an attempt came to, in words a policy can judge. Knows no sockets."""
 
 import enum
+from typing import Final
 
 from sidecar.policy import reasons
+
+TELLING: Final = 0.1
+"""Seconds: where a caller gave an attempt less, it says nothing about the upstream that no answer came."""
 
 
 class Verdict(enum.Enum):
@@ -14,6 +18,9 @@ class Verdict(enum.Enum):
     """No usable answer: 5xx but 501 and 505, connect, DNS, TLS, reset, protocol, timeout, unexpected body."""
     THROTTLED = "throttled"
     """429, or 503 with Retry-After: counts in the ratio, not in the consecutive count; fails a probe."""
+    CUT_SHORT = "cut_short"
+    """No answer within the time the caller gave, less than the route allows for: counts as throttled does. One hurried
+    caller proves nothing; a share of all that would open the breaker does, for a hang looks no different."""
     NEUTRAL = "neutral"
     """Says nothing: the caller left, or we refused."""
 
@@ -29,7 +36,9 @@ class Outcome:
     retry_after: the upstream's own `Retry-After`, in seconds from now; None if it sent none.
     answer: the response, for `Relay`; opaque to policies. None where there is none to relay.
     detail: one sentence for logs and bodies; never quotes what the upstream sent.
+    is_hedge: whether its attempt was the second one beside another.
     error: the error type of RFC 9209 that fits better than the one of `reason`; "" if none does.
+    invented: whether the answer is an injected fault's: it says nothing about the endpoint, which others share.
     """
 
     # What few outcomes have lies in the class until it is set: half of the cost of making one was setting defaults.
@@ -39,6 +48,8 @@ class Outcome:
     answer: object = None
     detail: str = ""
     error: str = ""
+    is_hedge: bool = False
+    invented: bool = False
 
     def __init__(
         self,
@@ -63,6 +74,15 @@ class Outcome:
             self.answer = answer
         if detail:
             self.detail = detail
+
+    def cut_off(self, *, hurried: bool, given: float) -> None:
+        """It was not the attempt's own timeout that struck, after `given` seconds, but the deadline of the request.
+
+        `hurried`: the caller's own, which was shorter than the route's.
+        """
+        self.reason = reasons.DEADLINE
+        if hurried:
+            self.verdict = Verdict.NEUTRAL if given < TELLING else Verdict.CUT_SHORT
 
     def __repr__(self) -> str:
         return f"Outcome({self.verdict.value}, {self.reason}, status={self.status}, sent={self.sent})"

@@ -26,6 +26,7 @@ RESET: Final = "reset"
 MALFORMED_RESPONSE: Final = "malformed_response"
 UNEXPECTED_RESPONSE: Final = "unexpected_response"
 UPSTREAM_ERROR: Final = "upstream_error"
+FAULT_INJECTED: Final = "fault_injected"
 # The caller's own request.
 NO_ROUTE: Final = "no_route"
 BAD_REQUEST: Final = "bad_request"
@@ -38,12 +39,17 @@ NOT_IMPLEMENTED: Final = "not_implemented"
 VERSION_NOT_SUPPORTED: Final = "version_not_supported"
 TOO_MANY_CONNECTIONS: Final = "too_many_connections"
 CLIENT_GONE: Final = "client_gone"
+# An attempt that is not wanted any more: only ever the result of one.
+OVERTAKEN: Final = "overtaken"
 
 EXPLAINED: Final = frozenset({TLS_FAILURE, DNS_FAILURE, CONNECT_FAILURE, MALFORMED_RESPONSE, UNEXPECTED_RESPONSE})
 """Those that leave the question what exactly was wrong: bodies and the process log say it."""
 
 OK: Final = "ok"
 """The result of an attempt that was answered. Not a reason: nothing needs one."""
+
+ANSWERED: Final = frozenset({OK, UPSTREAM_ERROR, UNEXPECTED_RESPONSE, FAULT_INJECTED})
+"""Results of attempts that brought a whole answer, whatever it was worth."""
 
 
 class Reason(NamedTuple):
@@ -79,6 +85,8 @@ REASONS: Final[dict[str, Reason]] = {
     MALFORMED_RESPONSE: _reason(502, "http_protocol_error", "response"),
     UNEXPECTED_RESPONSE: _reason(502, "http_protocol_error", "response"),
     UPSTREAM_ERROR: _reason(502, "http_protocol_error", "response"),
+    # Its status is the one that was asked for; this one stands for it where nothing says which.
+    FAULT_INJECTED: _reason(503, "proxy_internal_response", "response"),
     NO_ROUTE: _reason(404, "destination_not_found"),
     BAD_REQUEST: _reason(400, "http_request_error"),
     REQUEST_TIMEOUT: _reason(408, "http_request_error"),
@@ -90,4 +98,5 @@ REASONS: Final[dict[str, Reason]] = {
     VERSION_NOT_SUPPORTED: _reason(505, "http_request_error"),
     TOO_MANY_CONNECTIONS: _reason(503, "connection_limit_reached"),
     CLIENT_GONE: _reason(499, "http_request_error"),
+    OVERTAKEN: _reason(503, "proxy_internal_response"),
 }

@@ -24,7 +24,8 @@ WORDS: Final[dict[str, frozenset[str]]] = {
 """Which reasons a word of `retry.on` covers."""
 
 _SUCCESS: Final = Verdict.SUCCESS
-_ANSWERED: Final = frozenset({reasons.OK, reasons.UPSTREAM_ERROR, reasons.UNEXPECTED_RESPONSE})
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+"""Methods whose requests may be sent twice (RFC 9110 section 9.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Retry:
     that may go again after bytes were sent. `idempotency_key`: whether others may, with an
     `Idempotency-Key`. The n-th wait is drawn between 0 and base * factor^(n-1) <= cap seconds ("full
     jitter"; without `jitter` it is that bound itself). `respect_retry_after`: whether the upstream's own
-    word is a lower bound of it.
+    word is a lower bound of it. `hedge_after`: seconds after which another attempt joins one that is still
+    under way; None never hedges.
 
     Raises:
         ValueError: `on` holds a word that is not in `WORDS`.
@@ -92,6 +94,8 @@ class Retry:
         "_respect",
         "_rng",
         "_statuses",
+        "hedge_after",
+        "hedges",
         "lists_successes",
     )
 
@@ -109,6 +113,7 @@ class Retry:
         respect_retry_after: bool,
         budget: RetryBudget,
         rng: Random,
+        hedge_after: float | None = None,
     ) -> None:
         self._attempts = attempts
         self._statuses = frozenset(status for status in on if isinstance(status, int))
@@ -122,6 +127,13 @@ class Retry:
         self._rng = rng
         self.lists_successes = attempts > 1 and any(judge_status(status, None) is _SUCCESS for status in self._statuses)
         """Whether an answer that is no failure (a 408, say) may be worth another attempt."""
+
+        self.hedges = hedge_after is not None
+        self.hedge_after = 0.0 if hedge_after is None else hedge_after
+
+    def may_hedge(self, method: bytes) -> bool:
+        """Whether the first attempt may have another beside it, which is then one of those that are allowed."""
+        return method in SAFE and method in self._methods and self._attempts > 1
 
     def is_safe(self, method: bytes) -> bool:
         """Whether the method may be sent again after bytes of it were."""
@@ -155,7 +167,7 @@ class Retry:
         return self._when(outcome, attempt, remaining)
 
     def _listed(self, outcome: Outcome) -> bool:
-        if outcome.reason in _ANSWERED:
+        if outcome.reason in reasons.ANSWERED:
             return outcome.status in self._statuses
         return outcome.reason in self._reasons
 

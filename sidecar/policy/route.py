@@ -10,6 +10,7 @@ from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import LastKnownGood, Rung
+from sidecar.policy.fault import Fault
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
 
@@ -39,6 +40,8 @@ class Route:
     """Seconds an event stream, or a tunnel, may be silent after its head."""
     upgrades: frozenset[bytes] = frozenset({b"websocket"})
     """Protocols, in lower case, that a caller may switch to."""
+    fault: Fault | None = None
+    """What an operator injects at the moment."""
     plan: Any = None
     """What the proxy prepared for the route at load; policies do not read it."""
     adapts: Bulkhead | None = field(init=False)

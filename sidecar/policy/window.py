@@ -51,6 +51,15 @@ class Window:
         self.bucket = [0] * self._counters
         self._buckets.append(self.bucket)
 
+    def take_back(self, counter: int, at: float) -> None:
+        """Undoes one count of `counter` made at `at`; nothing if that is forgotten already."""
+        age = self._number - int(at // self._width)
+        if age <= 0:
+            self.bucket[counter] -= 1
+        elif age < len(self._buckets):
+            self._buckets[-1 - age][counter] -= 1
+            self._past[counter] -= 1
+
     def sums(self) -> list[int]:
         """Each counter over all buckets. Does not roll."""
         return list(map(add, self._past, self.bucket))

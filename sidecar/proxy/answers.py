@@ -153,12 +153,12 @@ def _note(exchange: "Exchange", label: str, status: int, reason: str) -> None:
 
 def _write(exchange: "Exchange", lines: bytes, body: bytes) -> None:
     """Adds the lines that every answer carries, and the end of the head."""
-    last = b""
+    last = exchange.fault
     if not exchange.connection.keeps_alive or exchange.close_after:
         exchange.close_after = True
-        last = b"Connection: close\r\n"
+        last += b"Connection: close\r\n"
     elif exchange.head.http10:
-        last = b"Connection: keep-alive\r\n"
+        last += b"Connection: keep-alive\r\n"
     if exchange.attempts:
         data = b"%bX-Request-Id: %b\r\nX-Sidecar-Attempts: %d\r\n%b\r\n%b" % (
             lines,

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.policy import reasons
 from sidecar.policy.outcome import Outcome, Verdict
+from sidecar.policy.retry import SAFE
+from sidecar.proxy import faults
 from sidecar.proxy.commands import Attempt
 from sidecar.proxy.heads import passed_trailers
 from sidecar.proxy.judge import is_event_stream, judge, judge_too_large, must_see
+from sidecar.proxy.sending import send
 from sidecar.proxy.target import Target
 from sidecar.wire.client import ClientConnection
 from sidecar.wire.errors import Reset, UpstreamError
@@ -29,9 +32,6 @@ COLLECTED: Final = 65536
 """Bytes of an answer of known length that are collected before the commit point."""
 SEEN: Final = 1024 * 1024
 """Bytes that last-known-good may collect where `expect.max_body` sets no other bound."""
-
-SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
-"""Methods whose requests may be sent twice (RFC 9110 section 9.2.1)."""
 
 _CONNECTING, _AWAITING, _COLLECTING, _HELD, _RELAYING, _DONE = range(6)
 _NO_TRAILERS: Final[list[Header]] = []
@@ -65,6 +65,8 @@ class LiveAttempt(Outcome):
     # Rare enough to lie in the class until set.
     connect_seconds = -1.0
     trailers = _NO_TRAILERS
+    number = 0
+    """Which of its request's attempts it is, from 1; 0 while that is simply the latest."""
     _resent = False
     _silence: Silence | None = None
     _limit = COLLECTED
@@ -93,12 +95,27 @@ class LiveAttempt(Outcome):
     def start(self) -> None:
         """Asks for a connection, and sends on it when there is one."""
         exchange = self._exchange
+        route = exchange.route
+        assert route is not None
+        if route.fault is not None and faults.take_over(exchange, self):
+            return
         pool = self.target.pool
         # What may be sent twice needs no look at the connection: one that the peer has just closed costs a `_resend`.
         lease = pool.lease if exchange.method in SAFE and exchange.upload is None else pool.lease_quiet
         connection = lease(self)
         if connection is not None:
             self._send(connection, self.started)
+
+    def start_late(self) -> None:
+        """The same after an injected delay."""
+        connection = self.target.pool.lease_quiet(self)
+        if connection is not None:
+            self._send(connection, self._now())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will come of it any more."""
+        return self._phase == _DONE
 
     def relay(self) -> None:
         """The rest of a held answer goes to the caller as it comes, until the request's time is over."""
@@ -298,7 +315,7 @@ class LiveAttempt(Outcome):
             self.connect_seconds = connection.connect_seconds
         self._phase = _AWAITING
         self.sent = True
-        self._exchange.send_request(self, connection, now)
+        send(self._exchange, self, connection, now)
 
     def _now(self) -> float:
         return self._exchange.clock()

@@ -49,6 +49,40 @@ class Attempt:
         self.in_doubt = in_doubt
 
 
+class Alone(Attempt):
+    """An attempt that may get company: also sent None, once, if it is still under way after `alone` seconds.
+
+    From here to `Settle`, up to two attempts are under way, and what is sent is the outcome of whichever ends first.
+    """
+
+    __slots__ = ("alone",)
+
+    def __init__(self, upstream: Upstream, endpoint: Endpoint, timeout: float, until: float, alone: float) -> None:
+        super().__init__(upstream, endpoint, timeout, until)
+        self.alone = alone
+
+
+class Beside(Attempt):
+    """A second attempt beside one that is under way. Its own outcome says that it `is_hedge`."""
+
+    __slots__ = ()
+
+
+class Await:
+    """Begin nothing: wait for what is under way."""
+
+    __slots__ = ()
+
+
+class Settle:
+    """`outcome` stands: the other attempt, if there is one, is let go of at once, under way or not."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
 class Wait:
     """Do nothing for `seconds`."""
 
@@ -120,5 +154,5 @@ class Own:
     __slots__ = ()
 
 
-Command = Queue | Collect | Attempt | Wait | Relay | Recall | Keep | Serve | Reply | Own
+Command = Queue | Collect | Attempt | Await | Settle | Wait | Relay | Recall | Keep | Serve | Reply | Own
 Sent = Outcome | Stored | bool | None

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sidecar.policy import reasons
 from sidecar.policy.expect import Expect
 from sidecar.policy.outcome import Verdict
+from sidecar.policy.retry import SAFE
 from sidecar.policy.route import Route
-from sidecar.proxy import answers, heads, tunnels, turn
-from sidecar.proxy.attempt import SAFE, LiveAttempt
+from sidecar.proxy import answers, heads, race, turn
+from sidecar.proxy.attempt import LiveAttempt
 from sidecar.proxy.commands import Attempt, Collect, Relay, Sent, Wait
 from sidecar.proxy.later import LATER as _LATER
 from sidecar.proxy.later import Later as _Later
 from sidecar.proxy.path import Path, request_path
 from sidecar.proxy.upload import Upload
-from sidecar.wire.client import ClientConnection
 from sidecar.wire.encode import LAST_CHUNK, chunk, last_chunk
 from sidecar.wire.errors import BadRequest
 from sidecar.wire.message import Header, RequestHead, ResponseHead
@@ -53,11 +53,10 @@ class Exchange:
     # What few requests need lies in the class until it is set.
     __slots__ = (
         "__dict__",
-        "_attempt",
         "_path",
-        "_traceparent",
         "_upstream_seconds",
         "already_retrying",
+        "attempt",
         "attempts",
         "body_to_come",
         "bytes_out",
@@ -82,6 +81,7 @@ class Exchange:
         "started",
         "status",
         "timers",
+        "traceparent",
         "upload",
     )
 
@@ -89,12 +89,16 @@ class Exchange:
     """It reads slower than we write: whoever begins to relay must wait."""
     chunked = False
     """The answer is being streamed in chunks."""
+    fault = b""
+    """The header line that says which injected fault hit an attempt."""
     close_after = False
     """Nothing may follow the answer on its connection."""
     received = 0
     bytes_in = 0
     _held: LiveAttempt | None = None
     _slot: Slot | None = None
+    race: "race.Race | None" = None
+    """What a second attempt beside the first takes part in, where the route hedges."""
     tunnel: Tunnel | None = None
     """What its connection has become, after a 101."""
     failed = ("", "", "")
@@ -130,11 +134,11 @@ class Exchange:
             self.body_to_come = self.upload.is_small
         # Attempts, and the answer.
         self.attempts = 0
-        self._attempt: LiveAttempt | None = None
+        self.attempt: LiveAttempt | None = None
         self._upstream_seconds = 0.0
         self.label = self.reason = ""
         self.status = 0
-        self._traceparent = lines.traceparent
+        self.traceparent = lines.traceparent
         self.bytes_out = 0
         self._path: Path = request_path(self, gateway.router, clock)
 
@@ -142,6 +146,11 @@ class Exchange:
     def replayable(self) -> bool:
         """Whether the whole request can be sent again."""
         return self.upload is None or not self.upload.lost
+
+    @property
+    def may_go_twice(self) -> bool:
+        """Whether two attempts at once can send it: all of it is here, and it asks for no other protocol."""
+        return (self.upload is None or self.upload.is_whole) and not self.head.upgrade
 
     # What its attempts ask.
 
@@ -201,7 +210,7 @@ class Exchange:
 
     def make_attempt(self, command: Attempt) -> _Later:
         """Begins an attempt; the one before it is over, unless its answer may yet be relayed."""
-        last = self._attempt
+        last = self.attempt
         if last is not None:
             if command.in_doubt and self._held is None:
                 self._held = last  # the first of them is what may yet be relayed
@@ -212,32 +221,9 @@ class Exchange:
         assert route is not None
         self.expect = route.expect
         self.sees_bodies = route.sees_bodies
-        attempt = self._attempt = LiveAttempt(self, command, self.clock())
+        attempt = self.attempt = LiveAttempt(self, command, self.clock())
         attempt.start()
         return _LATER
-
-    def send_request(self, attempt: LiveAttempt, connection: ClientConnection, now: float) -> None:
-        """Writes the request to a connection, as far as it has come."""
-        route = self.route
-        assert route is not None
-        trace = self._traceparent
-        if trace is None:
-            trace = self._traceparent = self.gateway.ids.traceparent(self.request_id)
-        total = route.total if route.total < self.patience else self.patience
-        data = heads.request_bytes(
-            self.head,
-            self.lines,
-            attempt.target,
-            route.plan,
-            self.request_id,
-            trace,
-            self.attempts,
-            self.started + total - now,
-        )
-        if self.upload is not None:
-            self.upload.send(attempt, connection, data, self.method)
-        elif not self.head.upgrade or not tunnels.ask(self, attempt, connection, data):
-            connection.send(attempt, self.method, data, whole=True)
 
     def attempt_ended(self, attempt: LiveAttempt) -> None:
         """It reached the commit point, or failed before it."""
@@ -269,10 +255,10 @@ class Exchange:
 
     def settle_on(self, attempt: LiveAttempt) -> None:
         """The answer is this attempt's, for as long as it takes: what another holds is let go of."""
-        for other in (self._attempt, self._held):  # a failover that was no better, or what one was better than
+        for other in (self.attempt, self._held):  # a failover that was no better, or what one was better than
             if other is not None and other is not attempt:
                 other.cancel(other.reason)
-        self._attempt, self._held = attempt, None
+        self.attempt, self._held = attempt, None
 
     def relay_interim(self, head: ResponseHead) -> None:
         """A 1xx from the upstream, for callers that know what that is."""
@@ -339,14 +325,14 @@ class Exchange:
     def caller_full(self) -> None:
         """The caller reads slowly."""
         self.caller_is_full = True
-        if self._attempt is not None:
-            self._attempt.pause_reading()
+        if self.attempt is not None:
+            self.attempt.pause_reading()
 
     def caller_ready(self) -> None:
         """It has caught up."""
         self.caller_is_full = False
-        if self._attempt is not None:
-            self._attempt.resume_reading()
+        if self.attempt is not None:
+            self.attempt.resume_reading()
 
     # Ending.
 
@@ -370,12 +356,14 @@ class Exchange:
         if self._slot is not None:
             self._slot.discard(self)
             self._slot = None
-        if self._attempt is not None:
-            self._attempt.cancel(reason)
+        if self.attempt is not None:
+            self.attempt.cancel(reason)
+        if self.race is not None:
+            self.race.cancel(reason)
         self._path.close()  # gives back every permit and slot
 
     def _conclude(self) -> None:
-        attempt, self._attempt = self._attempt, None
+        attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.cancel(attempt.reason)
         if self._held is not None:
@@ -394,5 +382,6 @@ _PERFORM: Final[dict[type, Callable[[Exchange, Any], Any]]] = {
     Wait: Exchange.wait,
     Collect: Exchange.collect,
     **turn.PERFORMED,
+    **race.PERFORMED,
     **answers.PERFORM,
 }

@@ -19,7 +19,7 @@ from sidecar.wire.message import CHUNKED, Header, RequestHead, ResponseHead
 
 # Never sent on: they belong to the caller's connection, or are answered here.
 # Credentials for a proxy go on: we asked for none, and whoever behind us did must get them (RFC 9110 section 11.7.2).
-_DROPPED: Final = (HOP_BY_HOP - {b"proxy-authorization"}) | {b"host", b"x-envoy-expected-rq-timeout-ms"}
+_DROPPED: Final = (HOP_BY_HOP - {b"proxy-authorization"}) | {b"host"}
 # Read here: said anew, or the caller's own word to us.
 _NOTED: Final = frozenset(
     {
@@ -31,6 +31,7 @@ _NOTED: Final = frozenset(
         b"tracestate",
         b"via",
         b"x-envoy-attempt-count",
+        b"x-envoy-expected-rq-timeout-ms",
         b"x-envoy-upstream-rq-timeout-ms",
         b"x-request-id",
         b"x-sidecar-attempt",
@@ -214,7 +215,7 @@ def request_bytes(
         request_id,
         traceparent,
         number,
-        int(remaining * 1000),
+        int(remaining * 1000) or 1,  # 0 would say that there is no limit
     )
 
 

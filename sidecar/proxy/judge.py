@@ -43,7 +43,7 @@ def judge(
             attempt.retry_after = retry_after.parse(value, wall())
         attempt.verdict = judge_status(status, attempt.retry_after)
         if attempt.verdict is not _SUCCESS:
-            attempt.reason = reasons.UPSTREAM_ERROR
+            attempt.reason = reasons.FAULT_INJECTED if attempt.invented else reasons.UPSTREAM_ERROR
         return
     attempt.verdict = _SUCCESS
     # A 304, or an answer to HEAD, only speaks of a body: there is nothing to look into.

@@ -22,7 +22,22 @@ from sidecar.policy.reasons import REASONS
 from sidecar.policy.retry import Denied
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
-from sidecar.proxy.commands import Attempt, Collect, Command, Keep, Own, Queue, Recall, Relay, Reply, Sent, Serve, Wait
+from sidecar.proxy.commands import (
+    Alone,
+    Attempt,
+    Collect,
+    Command,
+    Keep,
+    Own,
+    Queue,
+    Recall,
+    Relay,
+    Reply,
+    Sent,
+    Serve,
+    Wait,
+)
+from sidecar.proxy.hedging import hedged
 from sidecar.proxy.hops import ANY, HOPS
 
 
@@ -48,6 +63,11 @@ class Call(Protocol):
     route: Route | None
 
     @property
+    def may_go_twice(self) -> bool:
+        """Whether two attempts at once can send it: all of it is here, and it asks for no other protocol."""
+        ...
+
+    @property
     def replayable(self) -> bool:
         """Whether the request can be sent again: it has no body, or all of it was kept."""
         ...
@@ -60,6 +80,7 @@ _ABANDONED: Final = Outcome(Verdict.NEUTRAL, reasons.CLIENT_GONE)
 _SUCCESS: Final = Verdict.SUCCESS
 _ALL: Final = 1_000_000
 """More attempts than any route may make."""
+_NEVER: Final = float("-inf")
 
 
 def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
@@ -84,10 +105,9 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
             yield from _rescued(call, route, refused, clock, until)
             return
     try:
-        if call.body_to_come and not (yield Collect(until)):
-            yield Reply(reasons.REQUEST_TIMEOUT, "bad_request", 408)
-            return
-        outcome = yield from _attempts(call, route, clock, until)
+        outcome = (yield from _body(route, until)) if call.body_to_come else None
+        if outcome is None:
+            outcome = yield from _attempts(call, route, clock, until)
         if outcome.verdict is not _SUCCESS and not _is_passed_on(outcome):
             yield from _rescued(call, route, outcome, clock, until)
             return
@@ -146,6 +166,14 @@ def _turn(bulkhead: Bulkhead, clock: Clock, until: float) -> Generator[Command, 
     return "" if came else reasons.QUEUE_TIMEOUT
 
 
+def _body(route: Route, until: float) -> Generator[Command, Sent, Outcome | None]:
+    """Nothing once the request's body is here; otherwise why it is not."""
+    # Nobody is asked for a body that would go nowhere. The permit is only taken once it is here: a probe must not wait.
+    if route.breaker is not None and route.breaker.would_refuse():
+        return _refused_by_breaker(route, None)
+    return None if (yield Collect(until)) else _refusal(reasons.REQUEST_TIMEOUT)
+
+
 def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the policies: cut up, it would hide it
     call: Call, route: Route, clock: Clock, until: float
 ) -> Attempts:
@@ -157,68 +185,85 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
     tried: list[Endpoint] = []
     outcome = _ABANDONED
     acted_upon = False
+    hedges = retry.hedges and retry.may_hedge(call.method) and not call.already_retrying and call.may_go_twice
+    withdrawn = _NEVER  # when a retry was that has not been made yet
     upstream.budget.deposit()  # once per request: what retries may later be drawn from
-    while True:
-        # Inside the retries, so that each attempt is judged; before the pick, so that a refusal costs nothing.
-        permit = None
-        if breaker is not None:
-            permit = breaker.admit()
-            if permit is None:
-                return _refused_by_breaker(route, outcome if tried else None)
-            if permit.would_have_refused:
-                observer.would_refuse(reasons.BREAKER_OPEN)
-        left = until - clock()
-        if left <= 0.0:  # the wait before this attempt took the rest
-            if permit is not None:
-                permit.settle(Verdict.NEUTRAL, 0.0)
-            return outcome if tried else _refusal(reasons.DEADLINE)
-        # No yield may stand between the pick and `pending`: two requests must not see the same idle endpoint.
-        endpoint = upstream.pick(tried)
-        if endpoint is None:
-            if permit is not None:
-                permit.settle(Verdict.NEUTRAL, 0.0)
-            observer.refused(reasons.NO_ENDPOINT)
-            return outcome if tried else _refusal(reasons.NO_ENDPOINT)
-        tried.append(endpoint)
-        outcome = _ABANDONED
-        endpoint.pending += 1
-        timeout = route.attempt_timeout
-        try:
-            # Inside the permit: a timeout is a verdict. Clipped to what is left of the whole.
-            sent = yield Attempt(upstream, endpoint, timeout if timeout < left else left, until)
-            assert isinstance(sent, Outcome)
-            outcome = sent
-            if timeout >= left and outcome.reason == reasons.ATTEMPT_TIMEOUT:
-                _blame_the_deadline(outcome, call, route)
-            if acted_upon:  # by an earlier attempt: what this one did not send does not undo that
-                outcome.sent = True
-        finally:
-            endpoint.pending -= 1
-            if permit is not None:
-                permit.settle(outcome.verdict, outcome.elapsed)
-            upstream.judge(endpoint, outcome.verdict)
-            if route.adapts is not None:  # last: it may hand slots to others, who go on from here
-                route.adapts.judge(outcome)
-        if outcome.verdict is _SUCCESS and not retry.lists_successes:
-            return outcome
-        decision = retry.decide(
-            outcome,
-            # A caller that retries on its own has none left with us: ours on top would multiply.
-            len(tried) if not call.already_retrying else _ALL,
-            method=call.method,
-            has_key=call.has_key,
-            replayable=call.replayable,
-            remaining=until - clock(),
-        )
-        if decision is None:
-            return outcome
-        if isinstance(decision, Denied):
-            observer.retry_denied(decision.reason)
-            return outcome
-        observer.retried(outcome.reason)
-        acted_upon = outcome.sent
-        if decision.delay > 0.0:
-            yield Wait(decision.delay)
+    try:
+        while True:
+            # Inside the retries, so that each attempt is judged; before the pick, so that a refusal costs nothing.
+            permit = None
+            if breaker is not None:
+                permit = breaker.admit()
+                if permit is None:
+                    return _refused_by_breaker(route, outcome if tried else None)
+                if permit.would_have_refused:
+                    observer.would_refuse(reasons.BREAKER_OPEN)
+            left = until - clock()
+            if left <= 0.0:  # the wait before this attempt took the rest
+                if permit is not None:
+                    permit.settle(Verdict.NEUTRAL, 0.0)
+                return outcome if tried else _refusal(reasons.DEADLINE)
+            # No yield may stand between the pick and `pending`: two requests must not see the same idle endpoint.
+            endpoint = upstream.pick(tried)
+            if endpoint is None:
+                if permit is not None:
+                    permit.settle(Verdict.NEUTRAL, 0.0)
+                observer.refused(reasons.NO_ENDPOINT)
+                return outcome if tried else _refusal(reasons.NO_ENDPOINT, upstream.retry_after())
+            if tried:
+                observer.retried(outcome.reason)
+                withdrawn = _NEVER
+            tried.append(endpoint)
+            own = outcome = _ABANDONED
+            endpoint.pending += 1
+            timeout = route.attempt_timeout
+            try:
+                # Inside the permit: a timeout is a verdict. Clipped to what is left of the whole.
+                given = timeout if timeout < left else left
+                if hedges:
+                    hedges = False  # a retry is a second one already
+                    first = Alone(upstream, endpoint, given, until, retry.hedge_after)
+                    own, outcome = yield from hedged(first, route, clock, tried, hurried=call.patience < route.total)
+                else:
+                    sent = yield Attempt(upstream, endpoint, given, until)
+                    assert isinstance(sent, Outcome)
+                    own = outcome = sent
+                if timeout >= left and own.reason == reasons.ATTEMPT_TIMEOUT:
+                    own.cut_off(hurried=call.patience < route.total, given=left)
+                if acted_upon:  # by an earlier attempt: what this one did not send does not undo that
+                    outcome.sent = True
+            finally:
+                endpoint.pending -= 1
+                if permit is not None:
+                    permit.settle(own.verdict, own.elapsed)
+                if not own.invented:  # by a fault on purpose: endpoints are other routes' too
+                    upstream.judge(endpoint, own.verdict)
+                if route.adapts is not None:  # last: it may hand slots to others, who go on from here
+                    route.adapts.judge(own)
+            if outcome.verdict is _SUCCESS and not retry.lists_successes:
+                return outcome
+            now = clock()
+            decision = retry.decide(
+                outcome,
+                # A caller that retries on its own has none left with us: ours on top would multiply.
+                len(tried) if not call.already_retrying else _ALL,
+                method=call.method,
+                has_key=call.has_key,
+                replayable=call.replayable,
+                remaining=until - now,
+            )
+            if decision is None:
+                return outcome
+            if isinstance(decision, Denied):
+                observer.retry_denied(decision.reason)
+                return outcome
+            acted_upon = outcome.sent
+            withdrawn = now
+            if decision.delay > 0.0:
+                yield Wait(decision.delay)
+    finally:
+        if withdrawn != _NEVER:  # refused after its wait, or the caller left: a retry that is not made costs nothing
+            upstream.budget.give_back(withdrawn)
 
 
 def _refused_by_breaker(route: Route, last: Outcome | None) -> Outcome:
@@ -230,15 +275,8 @@ def _refused_by_breaker(route: Route, last: Outcome | None) -> Outcome:
     return Outcome(Verdict.NEUTRAL, reasons.BREAKER_OPEN, retry_after=route.breaker.retry_after())
 
 
-def _blame_the_deadline(outcome: Outcome, call: Call, route: Route) -> None:
-    outcome.reason = reasons.DEADLINE
-    if call.patience < route.total:
-        # The caller was in a greater hurry than the route allows for; that says nothing about the upstream.
-        outcome.verdict = Verdict.NEUTRAL
-
-
-def _refusal(reason: str) -> Outcome:
-    return Outcome(Verdict.NEUTRAL, reason)
+def _refusal(reason: str, retry_after: float | None = None) -> Outcome:
+    return Outcome(Verdict.NEUTRAL, reason, retry_after=retry_after)
 
 
 def _is_passed_on(outcome: Outcome) -> bool:
@@ -287,7 +325,7 @@ def _failover(
         assert isinstance(sent, Outcome)
         outcome = sent
         if outcome.reason == reasons.ATTEMPT_TIMEOUT:  # it had no timeout of its own
-            _blame_the_deadline(outcome, call, route)
+            outcome.cut_off(hurried=call.patience < route.total, given=left)
     finally:
         endpoint.pending -= 1
         rung.upstream.judge(endpoint, outcome.verdict)
@@ -296,7 +334,7 @@ def _failover(
 
 def _last_word(route: Route, outcome: Outcome) -> Command:
     """Nobody could help: say so clearly, or pass the upstream's own failure on."""
-    if outcome.reason == reasons.UPSTREAM_ERROR and not route.critical:
+    if outcome.reason in _ANSWERS and not route.critical:
         return Relay(outcome, "upstream_error")
     return told(route, outcome.reason, outcome.retry_after or 0.0)
 
@@ -315,4 +353,6 @@ def told(route: Route, reason: str, retry_after: float = 0.0) -> Reply:
     return Reply(reason, label, status, route.unavailable, retry_after)
 
 
+_ANSWERS: Final = frozenset({reasons.UPSTREAM_ERROR, reasons.FAULT_INJECTED})
+"""Failures that are answers of their own; an injected one as well, or it would rehearse something else."""
 _REFUSALS: Final = frozenset({"open", "refused"})

@@ -1,6 +1,7 @@
 """An endpoint as the proxy uses it: the policy's endpoint, and how to reach it."""
 
 from sidecar.policy.endpoints import Endpoint
+from sidecar.policy.health import Health
 from sidecar.wire.pool import Pool
 
 
@@ -22,8 +23,11 @@ class Target(Endpoint):
         base_path: bytes = b"",
         added: bytes = b"",
         removed: frozenset[bytes] = frozenset(),
+        weight: int = 1,
+        priority: int = 0,
+        health: Health | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, weight=weight, priority=priority, health=health)
         self.pool = pool
         self.authority = authority
         self.base_path = base_path

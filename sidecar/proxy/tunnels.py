@@ -59,7 +59,7 @@ def begin(exchange: "Exchange", attempt: "LiveAttempt", lines: bytes) -> None:
     assert route is not None
     protocols = b", ".join([value for low, _, value in attempt.head.headers if low == b"upgrade"])
     head = b"%bConnection: Upgrade\r\nUpgrade: %b\r\nX-Request-Id: %b\r\nX-Sidecar-Attempts: %d\r\n\r\n"
-    data = head % (lines, protocols, exchange.request_id, exchange.attempts)
+    data = head % (lines + exchange.fault, protocols, exchange.request_id, exchange.attempts)
     exchange.bytes_out += len(data)
     exchange.connection.write(data)
     exchange.settle_on(attempt)

@@ -35,6 +35,11 @@ class Upload:
         """Whether it can't be sent again."""
         return self._kept.lost
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is here, and kept."""
+        return self._kept.complete and not self._kept.lost
+
     def send(self, attempt: "LiveAttempt", connection: ClientConnection, head: bytes, method: bytes) -> None:
         """Begins with an attempt: its head, and what has come of the body. The rest follows as it comes."""
         kept = self._kept

@@ -40,6 +40,12 @@ RETRIES_DENIED: Final = Family(
     ("route", "reason"),
     "Attempts that failed in a retryable way and were the last, by what forbade another.",
 )
+HEDGES: Final = Family(
+    "sidecar_hedges_total",
+    "counter",
+    ("route", "result"),
+    "Second attempts beside one under way: won, lost, failed, client_gone, or denied before they began.",
+)
 TRANSITIONS: Final = Family(
     "sidecar_breaker_transitions_total",
     "counter",
@@ -63,6 +69,12 @@ FALLBACKS: Final = Family(
     "counter",
     ("route", "kind", "reason"),
     "Answers given by a rung of the fallback ladder, by the reason that made one necessary.",
+)
+FAULTS: Final = Family(
+    "sidecar_faults_injected_total",
+    "counter",
+    ("route", "kind"),
+    "Attempts that an operator's fault hit: abort, delay, reset.",
 )
 KEPT_AGE: Final = Family(
     "sidecar_last_known_good_age_seconds",
@@ -96,10 +108,12 @@ COUNTED: Final = (
     UPSTREAM_DURATION,
     RETRIES,
     RETRIES_DENIED,
+    HEDGES,
     TRANSITIONS,
     REFUSED,
     WOULD_REFUSE,
     FALLBACKS,
+    FAULTS,
     KEPT_AGE,
     IN_FLIGHT,
     TUNNELS,

@@ -74,10 +74,12 @@ def show(
     disk: Disk | None = None,
     tls_reloads: Callable[[], _Samples] = lambda: iter(()),
     handshake_failures: Callable[[], Mapping[str, tuple[int, str]]] = dict,
+    admin_actions: Callable[[], _Samples] = lambda: iter(()),
 ) -> None:
     """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name.
 
     `tls_reloads`: times that changed files were taken or not, by result. `handshake_failures`: how many, by listener.
+    `admin_actions`: how many were asked for, by action and result.
     """
     guarded = []
     limited = []
@@ -115,6 +117,12 @@ def show(
         lambda: _ejected(groups),
     )
     prometheus.gauge(
+        "sidecar_endpoint_healthy",
+        "1 while health checks find the endpoint well, otherwise 0; it is well until they have failed.",
+        ("upstream", "endpoint"),
+        lambda: _healthy(groups),
+    )
+    prometheus.gauge(
         "sidecar_connections",
         "Connections to the upstream's endpoints: idle ones wait in the pool, active ones carry an exchange.",
         ("upstream", "state"),
@@ -136,6 +144,13 @@ def show(
         ("listener",),
         lambda: (((name,), count) for name, (count, _) in handshake_failures().items()),
     )
+    prometheus.counter(
+        "sidecar_admin_actions_total",
+        "Actions asked for on the admin port, and what came of it: ok, invalid, denied.",
+        ("action", "result"),
+        admin_actions,
+    )
+    _show_actions(prometheus, every)
     if access_log is not None:
         prometheus.counter(
             "sidecar_access_log_dropped_total",
@@ -143,6 +158,23 @@ def show(
             (),
             lambda: [((), access_log.dropped)],
         )
+
+
+def _show_actions(prometheus: Prometheus, routes: Sequence[Route]) -> None:
+    prometheus.gauge(
+        "sidecar_fault_active",
+        "1 while an operator injects a fault into the route, otherwise 0.",
+        ("route",),
+        lambda: (((route.name,), int(route.fault is not None and route.fault.left > 0.0)) for route in routes),
+    )
+    prometheus.gauge(
+        "sidecar_breaker_forced",
+        "1 while an operator holds the route's breaker open or closed, otherwise 0.",
+        ("route",),
+        lambda: (
+            ((route.name,), int(route.breaker.forced() is not None)) for route in routes if route.breaker is not None
+        ),
+    )
 
 
 def _show_kept(prometheus: Prometheus, kept: Kept) -> None:
@@ -198,6 +230,13 @@ def _ejected(upstreams: Iterable[Upstream]) -> _Samples:
         away = upstream.ejected()
         for endpoint in upstream.endpoints:
             yield (upstream.name, endpoint.name), int(endpoint in away)
+
+
+def _healthy(upstreams: Iterable[Upstream]) -> _Samples:
+    for upstream in upstreams:
+        for endpoint in upstream.endpoints:
+            if endpoint.health is not None:
+                yield (upstream.name, endpoint.name), int(endpoint.health.well)
 
 
 def _connections(pools: Mapping[str, Sequence[Connections]]) -> _Samples:

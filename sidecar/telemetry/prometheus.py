@@ -158,10 +158,12 @@ class Prometheus:
         )
         yield families.RETRIES, _counts(route.retries for route in routes)
         yield families.RETRIES_DENIED, _counts(route.denied for route in routes)
+        yield families.HEDGES, _counts(route.hedges for route in routes)
         yield families.TRANSITIONS, _counts(route.transitions for route in routes)
         yield families.REFUSED, _counts(route.refusals for route in routes)
         yield families.WOULD_REFUSE, _counts(route.would_refuse_counts for route in routes)
         yield families.FALLBACKS, _counts(route.fallbacks for route in routes)
+        yield families.FAULTS, _counts(route.faults for route in routes)
         kept = [(route.name, route.newest) for route in routes if route.newest is not None]
         yield families.KEPT_AGE, self._lines(families.KEPT_AGE, (((n,), self._age(at)) for n, at in kept))
         yield families.IN_FLIGHT, self._lines(families.IN_FLIGHT, (((r.name,), r.in_flight) for r in matched))

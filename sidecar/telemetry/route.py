@@ -23,7 +23,7 @@ METHODS: Final = frozenset(
 """RFC 9110 section 9 and RFC 5789. Any other counts as OTHER: a caller must not be able to make series."""
 
 MOVES: Final = (("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed"))
-"""The changes of state that a breaker can make."""
+"""The changes of state that a breaker makes by itself."""
 
 UNMATCHED: Final = "-"
 """The route of what matched none."""
@@ -56,6 +56,8 @@ class RouteMetrics:
         "denied",
         "duration",
         "fallbacks",
+        "faults",
+        "hedges",
         "name",
         "newest",
         "refusals",
@@ -83,10 +85,12 @@ class RouteMetrics:
         self.upstreams: dict[str, UpstreamTimes] = {}
         self.retries = Counts(families.RETRIES, name)
         self.denied = Counts(families.RETRIES_DENIED, name)
+        self.hedges = Counts(families.HEDGES, name)
         self.transitions = Counts(families.TRANSITIONS, name)
         self.refusals = Counts(families.REFUSED, name)
         self.would_refuse_counts = Counts(families.WOULD_REFUSE, name)
         self.fallbacks = Counts(families.FALLBACKS, name)
+        self.faults = Counts(families.FAULTS, name)
         self.newest: float | None = None
 
     @property
@@ -149,6 +153,10 @@ class RouteMetrics:
         """See `RouteObserver`."""
         self.denied[(reason,)] += 1
 
+    def hedged(self, result: str) -> None:
+        """See `RouteObserver`."""
+        self.hedges[(result,)] += 1
+
     def refused(self, reason: str) -> None:
         """See `RouteObserver`."""
         self.refusals[(reason,)] += 1
@@ -164,6 +172,10 @@ class RouteMetrics:
     def kept(self, stored_at: float) -> None:
         """See `RouteObserver`."""
         self.newest = stored_at
+
+    def fault_injected(self, kind: str) -> None:
+        """See `RouteObserver`."""
+        self.faults[(kind,)] += 1
 
     def tunnel_opened(self) -> None:
         """See `RouteObserver`."""

@@ -1,6 +1,7 @@
 """Laws of /status: the document says what the objects are."""
 
 import json
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from fixtures.policies import KEPT, Pool, World
 from sidecar import __version__
 from sidecar.admin.status import Status
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.fault import Fault
+from sidecar.policy.health import Health
 from sidecar.policy.outcome import Verdict
 from sidecar.telemetry.prometheus import Prometheus
 
@@ -41,6 +44,7 @@ def status(world: World, prometheus: Prometheus, why: list[str]) -> Status:
         pools={"connect": [Pool(1, 2), Pool(3, 4)]},
         totals=prometheus.totals,
         ready=lambda: why[-1],
+        wall=lambda: 1000.0,
         draining=lambda: why[-1] == "draining",
         clock=world.clock,
         kept=KEPT,
@@ -61,6 +65,8 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     world.trip()
     world.upstream.judge(world.endpoints[1], Verdict.FAILURE)
     world.endpoints[0].pending = 2
+    world.endpoints[0].health = Health(unhealthy_after=2, healthy_after=2)
+    world.upstream.checked(world.endpoints[0], "reset: gone")
     world.now += 1.0
     world.routes[0].bulkhead = bulkhead = Bulkhead(1, queue=4, queue_timeout=9.0)
     bulkhead.enter()
@@ -76,6 +82,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     quiet = {
         "critical": False,
         "breaker": None,
+        "fault": None,
         "bulkhead": None,
         "in_flight": 0,
         "tunnels": 0,
@@ -93,7 +100,14 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "name": "guarded",
                 "upstream": "connect",
                 "critical": False,
-                "breaker": {"state": "open", "since_seconds": 1.0, "retry_after": 4.0, "dry_run": False},
+                "breaker": {
+                    "state": "open",
+                    "since_seconds": 1.0,
+                    "retry_after": 4.0,
+                    "dry_run": False,
+                    "forced": None,
+                },
+                "fault": None,
                 "bulkhead": {"limit": 1, "in_flight": 1, "queued": 2},
                 "in_flight": 1,
                 "tunnels": 0,
@@ -114,8 +128,22 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
             {
                 "name": "connect",
                 "endpoints": [
-                    {"name": "http://a", "ejected": False, "pending": 2},
-                    {"name": "http://b", "ejected": True, "pending": 0},
+                    {
+                        "name": "http://a",
+                        "weight": 1,
+                        "priority": 0,
+                        "pending": 2,
+                        "ejected": False,
+                        "health": {"healthy": True, "last_failure": "reset: gone"},
+                    },
+                    {
+                        "name": "http://b",
+                        "weight": 1,
+                        "priority": 0,
+                        "pending": 0,
+                        "ejected": True,
+                        "health": None,
+                    },
                 ],
                 "connections": {"idle": 4, "active": 6},
             }
@@ -186,3 +214,24 @@ def test_an_upstream_without_connections_yet(world: World, prometheus: Prometheu
         clock=world.clock,
     )
     assert status()["upstreams"][0]["connections"] == {"idle": 0, "active": 0}
+
+
+def test_what_an_operator_did_is_shown_until_it_is_over(world: World, status: Status) -> None:
+    """Whoever comes on call later must see at once that an outage is an exercise."""
+    world.breaker.force("closed", 30.0)
+    world.routes[0].fault = Fault(
+        abort=0, delay=2.0, reset=True, ratio=0.25, until=world.now + 90.0, clock=world.clock, rng=Random(1)
+    )
+    shown = status()["routes"][0]
+    assert shown["breaker"]["forced"] == {"state": "closed", "until": "1970-01-01T00:17:10Z"}
+    assert shown["fault"] == {
+        "abort": None,
+        "delay": 2.0,
+        "reset": True,
+        "ratio": 0.25,
+        "until": "1970-01-01T00:18:10Z",
+    }
+    world.now += 30.0
+    assert status()["routes"][0]["breaker"]["forced"] is None
+    world.now += 60.0
+    assert status()["routes"][0]["fault"] is None

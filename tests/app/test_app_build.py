@@ -48,6 +48,7 @@ class World:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: Made = {name: [] for name in PARTS}
         self._path = tmp_path / "sidecar.yaml"
+        (tmp_path / "schema.json").write_text('{"type": "object"}')
         for name in PARTS:
             monkeypatch.setattr(build, name, self._recorded(name, getattr(build, name)))
 
@@ -163,19 +164,19 @@ def test_a_rung_knows_what_the_upstream_never_sees(world: World) -> None:
 
 
 def test_expect_gets_every_condition(world: World) -> None:
-    """Statuses, type, pointers, size."""
-    world.route(
-        "expect: {status: [200, 201], content_type: text/x, json_equals: {/a: 1}, json_present: [/b], max_body: 1KiB}"
-    )
-    assert world.made["Expect"] == [
-        {
-            "status": frozenset({200, 201}),
-            "content_type": "text/x",
-            "json_equals": {"/a": 1},
-            "json_present": ("/b",),
-            "max_body": 1024,
-        }
-    ]
+    """Statuses, type, pointers, schema, size."""
+    conditions = "content_type: text/x, json_equals: {/a: 1}, json_present: [/b], json_schema: schema.json"
+    world.route(f"expect: {{status: [200, 201], {conditions}, max_body: 1KiB}}")
+    (told,) = world.made["Expect"]
+    schema = told.pop("json_schema")
+    assert (schema.wrong({}), schema.wrong([]) != "") == ("", True)
+    assert told == {
+        "status": frozenset({200, 201}),
+        "content_type": "text/x",
+        "json_equals": {"/a": 1},
+        "json_present": ("/b",),
+        "max_body": 1024,
+    }
 
 
 def test_a_match_gets_every_condition(world: World) -> None:
@@ -233,6 +234,33 @@ routes: [{{name: r, match: {{prefix: /}}, upstream: a}}]
     assert {target.added for target in targets} == {b"X-Key: s3cret\r\nX-B: c\r\n"}
     assert {target.removed for target in targets} == {frozenset({b"cookie", b"x-key", b"x-b"})}
     assert [pool.name for pool in built.pools["a"]] == ["http://a.test:8001/v1", "http://[::1]:80", "http://b.test"]
+
+
+def test_an_upstream_gets_everything_about_who_is_asked(world: World) -> None:
+    """Weights, priorities, slow start; and a check of each endpoint, on a dialer of its own."""
+    built = world.build(
+        """
+upstreams:
+  a:
+    endpoints: [{url: "http://a.test/v1", weight: 0}, {url: "http://b.test", weight: 7, priority: 2}]
+    health_check: {path: /up, interval: 4s, timeout: 3s, unhealthy_after: 5, healthy_after: 6}
+    slow_start: 9s
+  b: {endpoints: ["http://c.test"]}
+routes: [{name: r, match: {prefix: /}, upstream: a}]
+"""
+    )
+    upstream = built.upstreams["a"]
+    assert [(one.weight, one.priority) for one in upstream.endpoints] == [(0, 0), (7, 2)]
+    assert (upstream._slow_start, upstream._check_every) == (9.0, 4.0)
+    healths = [one.health for one in upstream.endpoints]
+    assert [(one._unhealthy_after, one._healthy_after) for one in healths if one is not None] == [(5, 6)] * 2
+    assert healths[0] is not healths[1]
+    assert [check.name for check in built.checks] == ["check http://a.test/v1", "check http://b.test"]
+    assert {(check._interval, check._timeout) for check in built.checks} == {(4.0, 3.0)}
+    assert [check._request.partition(b" HTTP")[0] for check in built.checks] == [b"GET /v1/up", b"GET /up"]
+    assert [told["host"] for told in world.made["Dialer"]] == ["a.test", "b.test", "a.test", "b.test", "c.test"]
+    assert [one.health for one in built.upstreams["b"].endpoints] == [None]
+    assert (built.upstreams["b"]._slow_start, built.upstreams["b"]._check_every) == (10.0, 0.0)
 
 
 def test_an_https_endpoint_is_verified_by_the_name_it_should_have(world: World) -> None:
@@ -303,6 +331,7 @@ CHANGES = {
         "content_type": "text/x",
         "json_equals": "{/a: 1}",
         "json_present": "[/a]",
+        "json_schema": "schema.json",
         "max_body": "2KiB",
     },
     "retry": {
@@ -421,3 +450,5 @@ def test_the_breakers_keys_are_all_there() -> None:
     assert {*CHANGES["breaker"], "share"} == _supported(policies.Breaker)
     assert {"connections", "idle", "idle_timeout", "max_age"} == _supported(upstream.Pool)
     assert {"consecutive_failures", "for", "for_max", "max_share"} == _supported(upstream.Ejection)
+    assert {"path", "interval", "timeout", "unhealthy_after", "healthy_after"} == _supported(upstream.HealthCheck)
+    assert {"url", "weight", "priority"} == _supported(upstream.Endpoint)

@@ -36,7 +36,7 @@ routes:
   - name: writes
     match: {prefix: /orders, methods: [POST]}
     upstream: u
-    retry: {attempts: 3, on: [connect_failure, 503]}
+    retry: {attempts: 3, on: [connect_failure, 503], hedge: {after: 100ms}}
     breaker: {enabled: false}
     fallback: [{upstream: spare}, {static: {status: 202, json: {queued: true}}}]
 """
@@ -169,6 +169,7 @@ def test_what_an_unsafe_method_cannot_do(explain: Callable[..., str]) -> None:
 """
     )
     assert "breaker      off\n" in text
+    assert ", hedge after 100ms\n" in text
 
 
 def test_no_route(tmp_path: Path, capsys: Output) -> None:
@@ -199,3 +200,41 @@ def test_an_invalid_file_is_told_as_check_does(minimal_file: File, capsys: Outpu
     output = capsys.readouterr()
     assert output.out == ""
     assert "unknown key; did you mean 'total'?" in output.err
+
+
+def test_several_endpoints_and_what_is_known_of_their_health(tmp_path: Path, capsys: Output) -> None:
+    """What decides who is asked stands beside the addresses; of one address alone there is nothing to decide."""
+    asked = """\
+upstreams:
+  u:
+    endpoints: ["http://127.0.0.1:9000", {url: "http://127.0.0.1:9001", weight: 3, priority: 1}]
+    health_check: {interval: 2s}
+    slow_start: 0s
+  v: {endpoints: ["http://127.0.0.1:9000", "http://127.0.0.1:9001"], ejection: {consecutive_failures: 0}}
+routes:
+  - {name: u, match: {path: /u}, upstream: u, retry: {attempts: 2}}
+  - {name: v, match: {path: /v}, upstream: v}
+"""
+    file = tmp_path / "c.yaml"
+    file.write_text(asked)
+    assert main(["explain", str(file), "GET", "/u"]) == 0
+    assert (
+        "  upstream     u: http://127.0.0.1:9000 http://127.0.0.1:9001 (weight 3, priority 1), connect_timeout 1s "
+        "(default), ejection consecutive_failures 5 (default) for 30s (default) for_max 5m (default), health_check "
+        "path /healthz (default) interval 2s timeout 1s (default) unhealthy_after 3 (default) healthy_after 2 "
+        "(default), slow_start 0s\n"
+    ) in capsys.readouterr().out
+    assert main(["explain", str(file), "GET", "/v"]) == 0
+    assert "ejection off, health_check none (default), slow_start 10s (default)\n" in capsys.readouterr().out
+
+
+def test_a_schema_is_named_by_its_file(tmp_path: Path, capsys: Output) -> None:
+    """With its whole path, as it was found."""
+    (tmp_path / "s.json").write_text("{}")
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "upstreams: {u: {endpoints: [http://127.0.0.1:9]}}\n"
+        "routes: [{name: r, match: {prefix: /}, upstream: u, expect: {json_schema: s.json}}]\n"
+    )
+    assert main(["explain", str(file), "GET", "/x"]) == 0
+    assert f"status 2xx (default), json_schema {tmp_path / 's.json'}, max_body" in capsys.readouterr().out

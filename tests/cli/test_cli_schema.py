@@ -131,8 +131,7 @@ def test_what_is_not_yet_supported_is_marked(built: dict[str, Any]) -> None:
     """Keys that are refused say so in the schema."""
     marked = {key for key, value in _properties(built) if "x-not-yet-supported" in value}
     assert marked == {
-        *("token", "weight", "priority", "health_check", "hedge"),
-        *("json_schema", "store", "shared", "notify", "tracing"),
+        *("store", "shared", "notify", "tracing"),
     }
 
 

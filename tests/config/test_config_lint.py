@@ -38,6 +38,7 @@ CLEAN = [
     _config("timeout: {total: 25s}\n    breaker: {window: 50s}", top="caller: {timeout: 30s, reserve: 5s}"),
     _config("timeout: {attempt: 4s, total: 10s}\n    retry: {attempts: 2}"),
     _config("timeout: {attempt: 4s, total: 8025ms}\n    retry: {attempts: 2}"),
+    _config("timeout: {attempt: 4s, total: 9s}\n    retry: {attempts: 2, hedge: {after: 3.9s}}"),
     _config("timeout: {total: 10s, attempt: 3s}\n    retry: {attempts: 3}"),
     _config("retry: {attempts: 2, on: [connect_failure], methods: [POST]}\n    timeout: {total: 20s, attempt: 5s}"),
     _config("retry: {attempts: 2, methods: [POST], idempotency_key: true}\n    timeout: {total: 20s, attempt: 5s}"),
@@ -51,6 +52,10 @@ CLEAN = [
     _config("fallback: [{last_known_good: {identity: []}}]"),
     _config("breaker: {enabled: false, window: 1s}"),
     _config("timeout: {attempt: 5s}\n    breaker: {window: 10s}"),
+    _config("retry: {attempts: 2}\n    timeout: {attempt: 5s}").replace(
+        '["http://h:1"]', '["http://h:1", {url: "http://h:2", priority: 1}]'
+    ),
+    _config().replace('["http://h:1"]', '["http://h:1", {url: "http://h:2", priority: 1, weight: 0}]'),
 ]
 
 
@@ -150,6 +155,11 @@ FINDINGS = [
         ["never kept", "or write identity: []"],
     ),
     (
+        _config().replace('["http://h:1"]', '["http://h:1", {url: "http://h:2", priority: 1}]'),
+        "warning[no-failover] routes[0].retry.attempts 3:5",
+        ["more than one priority", "retry.attempts 1 (default)", "Write attempts: 2"],
+    ),
+    (
         _config("breaker: {window: 29s}"),
         "warning[window-too-short] routes[0].breaker.window 6:23",
         ["breaker.window 29s is shorter than twice timeout.attempt 15s (default: total)", "Write at least 30s"],
@@ -168,6 +178,16 @@ FINDINGS = [
         _config("timeout: {total: 1s}\n    bulkhead: {queue: 5, queue_timeout: 1s}"),
         "error[queue-over-total] routes[0].bulkhead.queue_timeout 7:41",
         ["bulkhead.queue_timeout 1s is not below timeout.total 1s", "of which it is a part"],
+    ),
+    (
+        _config("retry: {hedge: {after: 100ms}}"),
+        "error[hedge-never] routes[0].retry.hedge 6:13",
+        ["a hedge is one of retry.attempts", "retry.attempts 1 (default)", "Write at least 2"],
+    ),
+    (
+        _config("timeout: {attempt: 200ms}\n    retry: {attempts: 2, hedge: {}}"),
+        "error[hedge-never] routes[0].retry.hedge.after 7:26",
+        ["retry.hedge.after 300ms (default)", "timeout.attempt 200ms", "timeout.total 15s (default)"],
     ),
     (
         _config("timeout: {total: 80ms}\n    bulkhead: {queue: 5}"),
@@ -212,11 +232,13 @@ def test_every_code_of_the_contract_is_tested() -> None:
     assert tested == {
         "total-over-caller",
         "attempts-over-total",
+        "hedge-never",
         "queue-over-total",
         "attempt-over-total",
         "critical-invented",
         "unsafe-retry",
         "amplification",
+        "no-failover",
         "slow-retry",
         "identity",
         "window-too-short",

@@ -31,7 +31,7 @@ def test_a_success_ends_the_row() -> None:
     assert breaker.state == "closed"
 
 
-@pytest.mark.parametrize("between", [THROTTLED, NEUTRAL])
+@pytest.mark.parametrize("between", [THROTTLED, NEUTRAL, Verdict.CUT_SHORT])
 def test_throttled_and_neutral_neither_extend_nor_end_the_row(between: Verdict) -> None:
     """A 429 is no proof of health, nor of its opposite; a caller who leaves is proof of nothing."""
     breaker = plain_breaker(HandClock())
@@ -64,12 +64,13 @@ def test_a_lesser_share_does_not_trip_it() -> None:
     assert breaker.state == "closed"
 
 
-def test_throttled_counts_in_the_ratio() -> None:
-    """An upstream that throttles most of what it is asked needs a rest."""
+@pytest.mark.parametrize("verdict", [THROTTLED, Verdict.CUT_SHORT])
+def test_throttled_counts_in_the_ratio(verdict: Verdict) -> None:
+    """An upstream that throttles most of what it is asked, or lets it wait in vain, needs a rest."""
     breaker = plain_breaker(HandClock(), failure_ratio=0.5)
-    ask(breaker, *[THROTTLED] * 9)
+    ask(breaker, *[verdict] * 9)
     assert breaker.state == "closed"
-    ask(breaker, THROTTLED)
+    ask(breaker, verdict)
     assert breaker.state == "open"
 
 

@@ -37,9 +37,9 @@ def test_so_many_successes_close_it() -> None:
     assert breaker.state == "closed"
 
 
-@pytest.mark.parametrize("verdict", [FAILURE, THROTTLED])
-def test_a_failed_or_throttled_probe_opens_it(verdict: Verdict) -> None:
-    """An upstream that throttles a single probe is not ready for everybody."""
+@pytest.mark.parametrize("verdict", [FAILURE, THROTTLED, Verdict.CUT_SHORT])
+def test_a_probe_without_an_answer_opens_it(verdict: Verdict) -> None:
+    """An upstream that throttles a single probe, or lets it wait in vain, is not ready for everybody."""
     breaker = half_open(HandClock(), successes_to_close=3)
     ask(breaker, SUCCESS, SUCCESS, verdict)
     assert breaker.state == "open"

@@ -45,6 +45,7 @@ class Reference:
     round: int = 0
     since: float = 0.0
     until: float = 0.0
+    held: float = float("-inf")
     planned: float = 10.0
     bucket: int = 0
     row: int = 0
@@ -98,7 +99,7 @@ class Reference:
             self.row = 0
         elif verdict is FAILURE:
             self.row += 1
-        if (verdict is not SUCCESS or slow) and self.due():
+        if (verdict is not SUCCESS or slow) and self.due() and now >= self.held:
             if now - self.since >= 40.0:
                 self.planned = 10.0
             self.enter("open", now)
@@ -114,7 +115,20 @@ class Reference:
         failed, slow = sum(f for f, _ in recent), sum(s for _, s in recent)
         return (self.ratio > 0 and failed >= self.ratio * total) or 0 < slow >= self.slow_ratio * total
 
-    def enter(self, state: str, now: float) -> None:
+    def force(self, state: str, seconds: float, now: float) -> None:
+        """An operator holds it."""
+        self.held = now + seconds
+        if state != self.state:
+            self.enter(state, now, self.held)
+        elif state == "open":
+            self.until = self.held
+
+    def release(self, now: float) -> None:
+        """Nobody does any more."""
+        if now < self.held:
+            self.held, self.until = float("-inf"), min(self.until, now)
+
+    def enter(self, state: str, now: float, until: float | None = None) -> None:
         """A move."""
         self.state, self.since = state, now
         self.round += 1
@@ -122,7 +136,7 @@ class Reference:
         if state == "closed":
             self.row, self.bucket, self.counted = 0, 0, []
         if state == "open":
-            self.until = now + self.opening()
+            self.until = now + self.opening() if until is None else until
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -152,6 +166,7 @@ class BreakerMachine(RuleBasedStateMachine):
     ) -> None:
         """Two breakers and their reference, with the same rules."""
         self.clock = HandClock()
+        self.forcing = False
         self.openings: list[float] = []
         self.reference = Reference(
             consecutive, ratio, minimum, slow_ratio, probes, successes, lease, lambda: self.openings[-1]
@@ -179,9 +194,9 @@ class BreakerMachine(RuleBasedStateMachine):
         self.refused: list[Permit] = []
 
     def changed(self, _old: str, new: str, open_for: float) -> None:
-        """Notes each opening, and that its length is the planned one within the jitter."""
+        """Notes each opening of its own, and that its length is the planned one within the jitter."""
         assert (new == "open") == (open_for > 0.0)
-        if new == "open":
+        if new == "open" and not self.forcing:
             self.openings.append(open_for)
 
     @rule(seconds=st.floats(0.0, 12.0))
@@ -189,27 +204,48 @@ class BreakerMachine(RuleBasedStateMachine):
         """Time passes."""
         self.clock.now += seconds
 
-    @rule(to=st.sampled_from(["until", "lease", "window", "far", "back"]))
+    @rule(to=st.sampled_from(["until", "lease", "held", "window", "far", "back"]))
     def jump(self, to: str) -> None:
         """Time lands on an edge, or leaps; a clock that is forced back must not break anything either."""
         edges = [leave.expires for leave in self.reference.probing]
         leap = {
             "until": self.reference.until,
             "lease": min(edges, default=self.clock.now),
+            "held": max(self.clock.now, self.reference.held),
             "window": (self.clock.now // WIDTH + 10.0) * WIDTH,
             "far": self.clock.now + 1e6,
             "back": self.clock.now - 3.0,
         }[to]
         self.clock.now = leap if to == "back" else max(self.clock.now, leap)
 
+    @rule(state=st.sampled_from(["open", "closed"]), seconds=st.floats(0.1, 30.0))
+    def force(self, state: str, seconds: float) -> None:
+        """An operator holds it open or closed, from whatever state."""
+        self.forcing = True
+        for breaker in (self.earnest, self.dry):
+            breaker.force(state, seconds)
+        self.forcing = False
+        self.reference.force(state, seconds, self.clock.now)
+
+    @rule()
+    def release(self) -> None:
+        """And lets go of it, whether it was held or not."""
+        for breaker in (self.earnest, self.dry):
+            breaker.release()
+        self.reference.release(self.clock.now)
+
     @rule(times=st.integers(1, 4))
     def admit(self, times: int) -> None:
         """Somebody asks: the same ones get through everywhere, and dry run marks the others."""
         for _ in range(times):
+            before = repr(self.earnest), self.earnest.since
+            would_refuse = self.earnest.would_refuse()
+            assert (repr(self.earnest), self.earnest.since) == before, "a look changed something"
+            assert not self.dry.would_refuse()
             leave = self.reference.admit(self.clock.now)
             earnest, dry = self.earnest.admit(), self.dry.admit()
             assert dry is not None
-            assert (earnest is None) == (leave is None) == dry.would_have_refused
+            assert (earnest is None) == (leave is None) == dry.would_have_refused == would_refuse
             if earnest is None or leave is None:
                 self.refused.append(dry)
             else:
@@ -254,6 +290,7 @@ class BreakerMachine(RuleBasedStateMachine):
         for breaker in (self.earnest, self.dry):
             assert breaker.state == self.reference.state
             assert breaker.since == self.reference.since
+            assert (breaker.forced() is not None) == (self.clock.now < self.reference.held)
             if self.reference.state == "open":
                 assert breaker.retry_after() == max(0.0, self.reference.until - self.clock.now)
             assert len(breaker._probing) == len(self.reference.probing) <= self.reference.probes

@@ -52,6 +52,34 @@ def test_what_was_paid_in_can_be_had(requests: int, ratio: float, per_second: in
     assert granted == int(requests * ratio + 1e-9) + per_second * 10
 
 
+@given(history=history, ratio=ratios, per_second=floors, kept=st.lists(st.booleans(), max_size=120))
+def test_what_is_given_back_was_never_taken(
+    history: list[tuple[float, str]], ratio: float, per_second: float, kept: list[bool]
+) -> None:
+    """After any waits: the balance is that of a budget which was never asked for it, and no law is bent by it."""
+    clock = HandClock()
+    budget = RetryBudget(ratio=ratio, per_second=per_second, window=WINDOW, clock=clock)
+    other = RetryBudget(ratio=ratio, per_second=per_second, window=WINDOW, clock=clock)
+    waiting: list[float] = []
+    for (step, what), keep in zip(history, kept, strict=False):
+        clock.now += step
+        if what == "d":
+            budget.deposit()
+            other.deposit()
+        elif budget.withdraw():
+            if keep:
+                assert other.withdraw()
+            else:
+                waiting.append(clock.now)
+        elif waiting:
+            budget.give_back(waiting.pop(0))
+    for withdrawn in waiting:
+        budget.give_back(withdrawn)
+    assert budget.balance() == other.balance()
+    clock.now += 1.0
+    assert budget.balance() == other.balance()
+
+
 def test_a_floor_keeps_quiet_upstreams_retrying() -> None:
     """One request an hour may be retried, though a fifth of it would not be a retry."""
     clock = HandClock()

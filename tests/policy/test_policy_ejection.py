@@ -68,7 +68,7 @@ def test_it_goes_after_so_many_failures_in_a_row() -> None:
     assert judge(policy, peers[0], peers, FAILURE)
 
 
-@pytest.mark.parametrize("between", [THROTTLED, NEUTRAL])
+@pytest.mark.parametrize("between", [THROTTLED, NEUTRAL, Verdict.CUT_SHORT])
 def test_throttled_and_neutral_say_nothing(between: Verdict) -> None:
     """They neither extend nor end a row."""
     policy, peers = ejection(HandClock()), [Standing(), Standing()]

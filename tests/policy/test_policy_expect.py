@@ -6,11 +6,13 @@ import tracemalloc
 import zlib
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.policy.expect import Expect, tokens
+from sidecar.policy.schema import Schema
 
 JSON = b"application/json"
 
@@ -242,3 +244,38 @@ def test_a_stream_is_judged_by_its_head() -> None:
     assert expect(content_type="text/event-stream").check_stream(500, stream)
     assert expect(content_type="text/event-stream").check_stream(200, b"text/html")
     assert expect(json_present=["/a"]).check_stream(200, stream) == "a stream is no JSON document"
+
+
+def a_schema() -> Schema:
+    """An object with a number at `/code`."""
+    document = {"type": "object", "required": ["code"], "properties": {"code": {"type": "number"}}}
+    return Schema(jsonschema_rs.validator_for(document, offline=True), document)
+
+
+def test_a_schema_is_one_more_condition() -> None:
+    """The body must be JSON and satisfy it; compressed or not, and whatever its media type says."""
+    policy = expect(json_schema=a_schema())
+    assert policy.reads_json
+    assert usable(policy, b'{"code": 0}', content_type=b"text/plain")
+    assert policy.check(200, JSON, gzip.compress(b'{"code": 0}'), b"gzip") == ""
+    assert (
+        policy.check(200, JSON, b'{"code": "secret"}') == "what stands at '/code' breaks 'type' of expect.json_schema"
+    )
+    assert policy.check(200, JSON, b"{code}") == "body is not JSON"
+    assert policy.check(200, JSON, b"") == "body is empty"
+    assert policy.check_stream(200, b"text/event-stream") == "a stream is no JSON document"
+
+
+def test_a_schema_is_asked_last() -> None:
+    """What is said of a body that breaks everything is the simplest of it."""
+    policy = expect(json_schema=a_schema(), json_present=("/a",), json_equals={"/code": 0})
+    assert "nothing at '/a'" in policy.check(200, JSON, b"{}")
+    assert "value at '/code'" in policy.check(200, JSON, b'{"a": 1, "code": "x"}')
+    assert usable(policy, b'{"a": 1, "code": 0}')
+
+
+def test_a_body_of_any_depth_is_judged() -> None:
+    """As deep as the parser goes; deeper, it is no JSON to us, and nothing overflows."""
+    policy = expect(json_schema=a_schema(), max_body=1_000_000)
+    for depth in (10, 500, 900, 100_000):
+        assert policy.check(200, JSON, b"[" * depth + b"]" * depth)

@@ -37,6 +37,28 @@ def test_a_clock_that_steps_back_loses_nothing() -> None:
     assert window.sums() == [4]
 
 
+@given(steps=steps, undone=st.integers(0, 40), start=st.floats(0.0, 1e9))
+def test_a_count_that_is_taken_back_was_never_made(steps: list[float], undone: int, start: float) -> None:
+    """Whenever that is: in its own bucket, later, or when it is long forgotten."""
+    window = Window(width=1.0, buckets=5, counters=1)
+    now, at = start, start
+    counted: list[int] = []
+    for number, step in enumerate(steps):
+        now += step
+        count(window, now, 0)
+        if number == undone:
+            at = now
+        else:
+            counted.append(int(now // 1.0))
+    if undone < len(steps):
+        window.take_back(0, at)
+    for later in range(3):
+        now += later
+        if now >= window.ends:
+            window.roll(now)
+        assert window.sums() == [sum(bucket > int(now // 1.0) - 5 for bucket in counted)]
+
+
 def test_clearing_forgets_everything() -> None:
     """As if it were new."""
     window = Window(width=1.0, buckets=5, counters=1)

@@ -569,6 +569,7 @@ class Call:
     body_to_come: bool = False
     ends_here: str = ""
     replayable: bool = True
+    may_go_twice: bool = True
     route: Route | None = None
 
 

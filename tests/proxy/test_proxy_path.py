@@ -313,14 +313,53 @@ def test_an_open_breaker_refuses_before_anything_is_tried() -> None:
 
 
 def test_a_breaker_that_opens_between_attempts_lets_the_last_answer_stand() -> None:
-    """It says more than our refusal would."""
+    """It says more than our refusal would. A retry that is not made is none, and costs nothing."""
     play = Play(breaker={"consecutive_failures": 1}, retry={"attempts": 2})
     play.expect(Attempt)
+    before = play.upstream.budget.balance()
     last = error()
     play.send(last).expect(Wait)
+    assert play.upstream.budget.balance() == pytest.approx(before - 1.0)
     play.send().relays(last, "upstream_error")
     assert play.told.of("retry_denied") == [["breaker_open"]]
     assert not play.told.of("refused")
+    assert not play.told.of("retried")
+    assert play.upstream.budget.balance() == pytest.approx(before)
+
+
+def test_who_leaves_before_its_retry_gets_it_back() -> None:
+    """It was paid for, and never made."""
+    play = Play(retry={"attempts": 2})
+    play.expect(Attempt)
+    before = play.upstream.budget.balance()
+    play.send(error()).expect(Wait)
+    play.path.close()
+    assert play.upstream.budget.balance() == pytest.approx(before)
+    assert not play.told.of("retried")
+
+
+def test_an_open_breaker_refuses_before_a_body_is_waited_for() -> None:
+    """Nobody is asked for what would go nowhere; the fallback may still help, with the body as it comes."""
+    play = Play(breaker={}, call={"body_to_come": True, "method": b"POST"}, ladder=(Failover,))
+    assert play.route.breaker is not None
+    trip(play.route.breaker)
+    assert play.expect(Attempt).upstream is play.replica
+    good = ok()
+    play.send(good).relays(good, "failover", "breaker_open")
+    assert play.told.of("refused") == [["breaker_open"]]
+
+
+def test_a_probe_is_not_out_while_its_body_is_waited_for() -> None:
+    """The look takes no permit; whose body comes second is refused then."""
+    play = half_open(call={"body_to_come": True})
+    play.expect(Collect)
+    assert not probing(play)
+    assert play.route.breaker is not None
+    permit = play.route.breaker.admit()
+    assert permit is not None
+    other = play.again(Call(body_to_come=True, started=play.clock.now))
+    assert isinstance(next(other), Reply), "its body would come in vain"
+    play.send(True).replies("breaker_open", "refused", 503)  # noqa: FBT003 - what a Collect is sent
 
 
 def test_a_breaker_in_dry_run_counts_and_lets_pass() -> None:
@@ -390,11 +429,11 @@ def test_a_wait_that_takes_the_rest_of_the_time_ends_the_tries() -> None:
 
 
 def test_without_an_endpoint_nothing_is_tried() -> None:
-    """All are ejected: 503, and the probe it would have been is free again."""
+    """All are ejected: 503, until the first is back; and the probe it would have been is free again."""
     play = half_open()
     for endpoint in (play.a, play.b):
         play.upstream.judge(endpoint, FAILURE)
-    play.replies("no_endpoint", "refused", 503)
+    assert play.replies("no_endpoint", "refused", 503).retry_after == 30.0
     assert play.told.of("refused") == [["no_endpoint"]]
     assert not probing(play)
 
@@ -422,15 +461,71 @@ def test_an_attempt_that_used_its_own_timeout_says_so() -> None:
     assert play.route.breaker.state == "open"
 
 
-def test_a_caller_in_a_hurry_says_nothing_about_the_upstream() -> None:
-    """Its own limit struck, not the route's: neutral for breaker and endpoint."""
-    play = Play(call={"patience": 0.5}, breaker={"consecutive_failures": 1})
-    assert play.expect(Attempt).timeout == pytest.approx(0.5)
-    play.clock.now += 0.5
-    play.send(timed_out()).replies("deadline", "upstream_error", 504)
+def hurried(play: Play, patience: float) -> None:
+    """A caller with less time than the route waits in vain."""
+    path = play.again(Call(patience=patience, started=play.clock.now))
+    assert next(path).timeout == pytest.approx(patience)
+    play.clock.now += patience
+    reply = path.send(timed_out())
+    assert (reply.reason, reply.label, reply.status) == ("deadline", "upstream_error", 504)
+    path.close()
+
+
+def test_callers_in_a_hurry_open_the_breaker_by_their_share_alone() -> None:
+    """No row of them does, and no endpoint goes: but an upstream that hangs for half of all is one that hangs."""
+    play = Play(breaker={"consecutive_failures": 1, "failure_ratio": 0.5})
+    breaker = play.route.breaker
+    assert breaker is not None
+    for _ in range(9):
+        hurried(play, 0.5)
+        assert breaker.state == "closed"
+    hurried(play, 0.5)
+    assert breaker.state == "open"
+    assert not play.upstream.ejected()
+
+
+def test_a_few_callers_in_a_hurry_open_nothing() -> None:
+    """However many there are in all."""
+    play = Play(breaker={"consecutive_failures": 1, "failure_ratio": 0.5})
+    breaker = play.route.breaker
+    assert breaker is not None
+    for _ in range(20):
+        hurried(play, 0.5)
+        for _ in range(2):
+            path = play.again(Call(started=play.clock.now))
+            next(path)
+            path.send(ok())
+            path.close()
+    assert breaker.state == "closed"
+
+
+def test_who_gives_next_to_nothing_says_nothing() -> None:
+    """Hardly any upstream answers in that time: neutral, also for a probe, which goes to the next."""
+    play = Play(breaker={"failure_ratio": 0.5, "minimum_requests": 1})
+    for _ in range(20):
+        hurried(play, 0.09)
     assert play.route.breaker is not None
     assert play.route.breaker.state == "closed"
-    assert not play.upstream.ejected()
+    play = half_open()
+    hurried(play, 0.09)
+    assert not probing(play)
+
+
+def test_a_probe_that_its_caller_cut_short_opens_the_breaker_again() -> None:
+    """It was to find an answer, and found none."""
+    play = half_open()
+    hurried(play, 0.5)
+    assert play.route.breaker is not None
+    assert play.route.breaker.state == "open"
+
+
+def test_an_answer_that_was_cut_short_is_not_passed_on() -> None:
+    """Its status was here, the rest was not."""
+    play = Play(call={"patience": 0.5}, ladder=(STATIC,))
+    play.expect(Attempt)
+    play.clock.now += 0.5
+    half = Outcome(FAILURE, reasons.ATTEMPT_TIMEOUT, status=200, sent=True)
+    play.send(half).replies("deadline", "static", 200)
 
 
 def test_patience_shortens_and_never_stretches() -> None:

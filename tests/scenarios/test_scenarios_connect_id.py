@@ -7,7 +7,6 @@ The sidecar runs config/examples/connect-id.yaml itself, its durations scaled al
 
 import http.client
 import json
-import re
 import signal
 import sys
 import threading
@@ -18,13 +17,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from examples import SCALE, example
 from fixtures import upstream as scripted
-from fixtures.process import ROOT, Process, RunningSidecar, free_port
+from fixtures.process import Process, RunningSidecar, free_port
 from fixtures.upstream import Upstream
 
 from sidecar.clock import MONOTONIC
 
-SCALE = 10
 CALL_TIMEOUT = 15 / SCALE
 WORKER_TIMEOUT = 30 // SCALE
 OTHER_WORK = 5 / SCALE
@@ -35,17 +34,6 @@ ALICE, BOB = "+27825550100", "+27825550199"
 OURS, THEIRS = ("connect-id", "secret"), ("another", "client")
 
 Figures = Callable[[str, str], None]
-
-
-def example(**changes: str) -> str:
-    """The shipped configuration with its durations a tenth, on ports of the test's own."""
-    text = (ROOT / "config/examples/connect-id.yaml").read_text()
-    for old, new in changes.items():
-        text, count = re.subn(rf"\b{old}: [\w.]+", f"{old}: {new}", text)
-        assert count, f"the example has no {old}"
-    text = re.sub(r"^(listen|admin):.*\n", "", text, flags=re.MULTILINE)
-    milliseconds = {"s": 1000, "m": 60_000, "h": 3_600_000}
-    return re.sub(r"\b(\d+)(s|m|h)\b", lambda found: f"{int(found[1]) * milliseconds[found[2]] // SCALE}ms", text)
 
 
 @dataclass
@@ -173,7 +161,7 @@ def test_with_the_sidecar_the_caller_gets_exactly_the_answer_it_knows(
     record_property: Figures,
 ) -> None:
     """Both calls end below the worker's timeout, the failure arrives byte for byte, nobody dies."""
-    proxy = sidecar(example(), env={"CONNECT_URL": upstream.url})
+    proxy = sidecar(example("connect-id"), env={"CONNECT_URL": upstream.url})
     app = connect_id(proxy.url)
     before = app.worker()
     broken(upstream, behaviour)
@@ -195,7 +183,7 @@ def test_the_breaker_spares_the_caller_and_the_upstream(
     upstream: Upstream, connect_id: Callable[[str], App], sidecar: Callable[..., RunningSidecar]
 ) -> None:
     """After three failures in a row the answer comes at once, with a `Retry-After`; then a probe heals."""
-    proxy = sidecar(example(), env={"CONNECT_URL": upstream.url})
+    proxy = sidecar(example("connect-id"), env={"CONNECT_URL": upstream.url})
     app = connect_id(proxy.url)
     broken(upstream, scripted.status(500))
     assert [app.configuration(ALICE) for _ in range(3)] == [(503, UNAVAILABLE)] * 3
@@ -220,7 +208,7 @@ def test_toggles_are_remembered_per_number_and_credentials_for_a_bounded_time(
     upstream: Upstream, connect_id: Callable[[str], App], sidecar: Callable[..., RunningSidecar]
 ) -> None:
     """What a number was answered is served to it alone, marked; to others, and once too old, nothing is."""
-    proxy = sidecar(example(max_age="30s"), env={"CONNECT_URL": upstream.url})
+    proxy = sidecar(example("connect-id", {"max_age": "30s"}), env={"CONNECT_URL": upstream.url})
     app = connect_id(proxy.url)
     healthy(upstream)
     assert app.configuration(ALICE) == (200, json.dumps({"invited": True, **TOGGLES}).encode())
@@ -244,7 +232,7 @@ def test_no_phone_number_and_no_credential_is_written_anywhere(
     upstream: Upstream, connect_id: Callable[[str], App], sidecar: Callable[..., RunningSidecar]
 ) -> None:
     """Not in a log line, a metric, the status or the configuration, however the request ended."""
-    proxy = sidecar(example(), env={"CONNECT_URL": upstream.url})
+    proxy = sidecar(example("connect-id"), env={"CONNECT_URL": upstream.url})
     app = connect_id(proxy.url)
     healthy(upstream)
     app.configuration(ALICE)

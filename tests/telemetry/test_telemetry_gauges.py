@@ -8,6 +8,7 @@ from fixtures.policies import KEPT, Pool, World
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.health import Health
 from sidecar.policy.outcome import Verdict
 from sidecar.telemetry import gauges
 from sidecar.telemetry.prometheus import Prometheus
@@ -121,6 +122,17 @@ def test_an_ejected_endpoint_shows_until_it_is_back(world: World, prometheus: Pr
     assert shown(prometheus)["sidecar_endpoint_ejected", "connect", "http://b"] == 0
     world.now += 31.0
     assert shown(prometheus)[name] == 0
+
+
+def test_the_word_of_health_checks_shows(world: World, prometheus: Prometheus) -> None:
+    """1 until they have failed; no series where nobody checks."""
+    world.endpoints[0].health = Health(unhealthy_after=1, healthy_after=1)
+    name = "sidecar_endpoint_healthy"
+    for why, expected in (("", 1), ("reset: gone", 0), ("", 1)):
+        world.upstream.checked(world.endpoints[0], why)
+        assert {key: value for key, value in shown(prometheus).items() if key[0] == name} == {
+            (name, "connect", "http://a"): expected
+        }
 
 
 def test_connections_are_summed_over_endpoints(prometheus: Prometheus) -> None:
