@@ -92,7 +92,9 @@ class _Sink:
     def __init__(self, answerer: "Answerer", connection: ServerConnection, head: RequestHead) -> None:
         self._answerer = answerer
         self._connection = connection
-        self._asked = Asked(head.method, head.target, head.host, tuple(head.headers))
+        # The names a request goes by stand last where the other lines are known; they are not sent on from there.
+        fields = sorted(head.headers, key=lambda header: header[0] in (b"traceparent", b"x-request-id"))
+        self._asked = Asked(head.method, head.target, head.host, tuple(fields))
         answerer.understood.asked.append(self._asked)
         if not head.length:
             self.request_end([])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 COLLECTED: Final = 65536
 """Bytes of an answer of known length that are collected before the commit point."""
+STALE_WITHIN: Final = 0.2
+"""Seconds, beside two round trips, within which a reset is taken for that of a connection that was dead before."""
 SEEN: Final = 1024 * 1024
 """Bytes that last-known-good may collect where `expect.max_body` sets no other bound."""
 
@@ -366,7 +368,13 @@ class LiveAttempt(Outcome):
     def _may_resend(self, error: UpstreamError) -> bool:
         """A peer that closed an idle connection while our request was on its way: safe methods go once more."""
         stale = isinstance(error, Reset) and error.reused and error.silent
-        return stale and not self._resent and self._exchange.may_resend
+        if not stale or self._resent or not self._exchange.may_resend:
+            return False
+        # A connection that was dead before says so within a round trip. Later the upstream had begun to work on it:
+        # to send it again would be a retry, which has a budget.
+        connection = self.connection
+        trip = connection.connect_seconds if connection is not None else 0.0
+        return self._now() - self.started <= STALE_WITHIN + 2 * trip
 
     def _resend(self) -> None:
         self._resent = True

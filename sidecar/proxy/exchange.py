@@ -125,7 +125,8 @@ class Exchange:
         self.patience = lines.patience
         self.has_key = lines.has_key
         self.already_retrying = lines.retried
-        self.request_id = lines.request_id or gateway.ids.request_id()
+        request_id, self.traceparent = lines.ids if head.own is None else heads.ids_of(head.own)
+        self.request_id = request_id or gateway.ids.request_id()
         # The request's body.
         self.body_to_come = False
         self.upload: Upload | None = None
@@ -138,7 +139,6 @@ class Exchange:
         self._upstream_seconds = 0.0
         self.label = self.reason = ""
         self.status = 0
-        self.traceparent = lines.traceparent
         self.bytes_out = 0
         self._path: Path = request_path(self, gateway.router, clock)
 

@@ -15,7 +15,7 @@ from sidecar.proxy.patience import UNLIMITED, patience
 from sidecar.proxy.target import Rewrite, Target
 from sidecar.wire.encode import STATUS_LINES
 from sidecar.wire.framing import HOP_BY_HOP
-from sidecar.wire.message import CHUNKED, Header, RequestHead, ResponseHead
+from sidecar.wire.message import CHUNKED, HIDDEN, Header, RequestHead, ResponseHead
 
 # Never sent on: they belong to the caller's connection, or are answered here.
 # Credentials for a proxy go on: we asked for none, and whoever behind us did must get them (RFC 9110 section 11.7.2).
@@ -61,7 +61,8 @@ class SortedRequest:
     """What a request's field lines say to us, and which of them go on.
 
     patience: seconds the caller gives, infinite if it did not say. retried: it retries on its own. has_key: it has an
-    Idempotency-Key. request_id, traceparent: its own, None if it has none worth keeping. trailers: it takes trailers.
+    Idempotency-Key. ids: its own request id and trace, each None if it has none worth keeping. trailers: it takes
+    trailers.
     ends_here: why it must go no further, or empty.
     """
 
@@ -72,10 +73,9 @@ class SortedRequest:
         "_via",
         "ends_here",
         "has_key",
+        "ids",
         "patience",
-        "request_id",
         "retried",
-        "traceparent",
         "trailers",
     )
 
@@ -98,11 +98,10 @@ class SortedRequest:
         self.has_key = b"idempotency-key" in noted
         attempts = (noted.get(b"x-envoy-attempt-count", b"1"), noted.get(b"x-sidecar-attempt", b"1"))
         self.retried = attempts != (b"1", b"1")
-        self.request_id = request_id_of(noted.get(b"x-request-id"))
-        self.traceparent = traceparent_of(noted.get(b"traceparent"))
+        self.ids = request_id_of(noted.get(b"x-request-id")), traceparent_of(noted.get(b"traceparent"))
         self.trailers = not head.http10 and takes_trailers(noted.get(b"te", b""))
         # What belongs to a trace that we could not read says nothing about the one we begin.
-        self._lines = lines if self.traceparent is not None else _without(lines, _TRACESTATE)
+        self._lines = lines if self.ids[1] is not None else _without(lines, _TRACESTATE)
 
     def passed(self, target: Target) -> bytes:
         """Everything that all requests with these lines say to this endpoint, `Host` apart."""
@@ -169,11 +168,18 @@ def sorted_request(head: RequestHead, pseudonym: bytes) -> SortedRequest:
 
     `pseudonym`: our name in `Via`.
     """
-    known = head.sorted
+    first = head.kin or head
+    known = first.sorted
     if known is None:
-        known = head.sorted = SortedRequest(head, pseudonym)
+        known = first.sorted = SortedRequest(first, pseudonym)
     assert isinstance(known, SortedRequest)
     return known
+
+
+def ids_of(own: list[Header]) -> tuple[bytes | None, bytes | None]:
+    """Request id and trace among what a request has of its own, each None if there is none worth keeping."""
+    found = {low: value for low, _, value in own}
+    return request_id_of(found.get(b"x-request-id")), traceparent_of(found.get(b"traceparent"))
 
 
 def request_bytes(
@@ -229,9 +235,26 @@ def response_lines(head: ResponseHead) -> bytes:
     """Status line and header lines as the caller gets them, framing of streams apart."""
     known = head.relayed
     if known is None:
-        known = head.relayed = b"".join(_response_lines(head))
+        kin = head.kin
+        known = head.relayed = b"".join(_response_lines(head) if kin is None else _filled(head, kin))
     assert isinstance(known, bytes)
     return known
+
+
+def _filled(head: ResponseHead, kin: ResponseHead) -> list[bytes]:
+    """What its kin's lines become with its own values in them. They are cut once where these go (0.4 of the time)."""
+    if kin.relayed is None:
+        first, *rest = b"".join(_response_lines(kin)).split(HIDDEN)
+        names = [low for low, _, value in kin.headers if value is HIDDEN]
+        passed = [n for n, low in enumerate(names) if low not in _RESPONSE_SPECIAL or low == b"content-length"]
+        kin.relayed = first, list(zip(passed, rest, strict=True))
+    first, rest = kin.relayed
+    head.dated = kin.dated
+    own = head.own
+    filled = [first]
+    for number, piece in rest:
+        filled += own[number], piece
+    return filled
 
 
 def _response_lines(head: ResponseHead) -> list[bytes]:
@@ -243,5 +266,5 @@ def _response_lines(head: ResponseHead) -> list[bytes]:
             if low not in listed:
                 lines.append(name + b": " + value + b"\r\n")
         elif low == b"content-length" and head.length != CHUNKED:
-            lines.append(b"%b: %d\r\n" % (name, int(value)))
+            lines.append(name + b": " + value + b"\r\n")
     return lines

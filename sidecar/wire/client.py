@@ -214,7 +214,8 @@ class ClientConnection(asyncio.Protocol):
         elif self._body is None and self._plain and not self._buffer:
             # Nearly every response: one segment, whose head came before. Half the price of reading it in steps.
             end = data.find(_END) + len(_END)
-            head = self._known.recognise(data[:end])
+            known = self._known
+            head = known.recognise(data[:end]) or known.resemble(data[:end])
             if head is not None and head.length == len(data) - end and head.keep_alive:
                 # Free before the sink hears of it: it may answer its caller with the next request already.
                 self._sink = None
@@ -297,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
     def _parse(self, data: bytes) -> ResponseHead:
         # What answers HEAD has the head of another response, but not its body.
         known = self._known if self._method != b"HEAD" else None
-        head = known.recognise(data) if known is not None else None
+        head = None if known is None else known.recognise(data) or known.resemble(data)
         if head is None:
             if len(data) > MAX_HEAD:
                 raise MalformedResponse("response head too large")

@@ -108,6 +108,21 @@ def test_a_safe_request_on_a_stale_connection_goes_once_more_unseen() -> None:
     world.at_rest()
 
 
+def test_a_reset_that_comes_late_is_the_upstream_s() -> None:
+    """It had begun to work on the request: to send that again would be a retry, and nobody asked for one."""
+    for after, again in ((0.6, True), (0.8, False)):  # two round trips of 0.25 s, and 0.2 s
+        world = World()
+        used = world.lines.add_idle()
+        world.ask()
+        world.advance(after)
+        used.fail(STALE)
+        assert bool(world.lines.waiters) is again
+        if again:
+            world.lines.connect().answer(HELLO)
+        assert world.outcome[0] == (200 if again else 502)
+        world.at_rest()
+
+
 def test_only_once() -> None:
     """A second connection that dies silently is a failure."""
     world = World()
@@ -153,9 +168,11 @@ def test_the_second_connection_has_only_the_time_that_is_left() -> None:
     world = World()
     stale = world.lines.add_idle()
     world.ask()
-    world.advance(3.0)
+    world.advance(0.5)
     stale.fail(STALE)
-    world.advance(1.1)
+    world.advance(3.4)
+    assert world.lines.waiters
+    world.advance(0.2)
     assert world.outcome == (504, "upstream_error", "attempt_timeout")
     world.at_rest()
 

@@ -1,15 +1,20 @@
 """Heads on their way through, byte for byte."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from proxy_fakes import a_target, parsed, request_head
 
-from sidecar.proxy.heads import request_bytes, response_lines, sorted_request
+from sidecar.proxy.heads import ids_of, request_bytes, response_lines, sorted_request
 from sidecar.proxy.target import Rewrite
+from sidecar.wire.errors import MalformedResponse
 from sidecar.wire.framing import HOP_BY_HOP
+from sidecar.wire.known import KnownRequests, KnownResponses
+from sidecar.wire.message import RequestHead
+from sidecar.wire.parse import RequestParser, ResponseParser
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -178,7 +183,7 @@ def test_what_a_request_says_to_us_is_read() -> None:
         ),
         b"sidecar-0",
     )
-    assert (said.patience, said.has_key, said.request_id, said.traceparent) == (2.0, True, b"r", TRACE)
+    assert (said.patience, said.has_key, said.ids) == (2.0, True, (b"r", TRACE))
     assert (said.trailers, said.retried) == (True, False)
 
 
@@ -251,3 +256,62 @@ def test_heads_of_the_same_bytes_share_the_work() -> None:
     assert response_lines(head) is response_lines(head)
     request = request_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert sorted_request(request, b"sidecar-0") is sorted_request(request, b"sidecar-0")
+
+
+def remembered(heads: list[bytes]) -> Iterator[tuple[RequestHead, RequestHead]]:
+    """Each as a connection reads it that has seen those before twice, and as the parser reads it alone."""
+    known = KnownRequests()
+    for data in heads:
+        parsed = RequestParser().parse(data)
+        yield known.recognise(data) or parsed, RequestParser().parse(data)
+        known.learn(data, parsed)
+        known.learn(data, parsed)
+
+
+OTHER = TRACE.replace(b"4bf9", b"0000")
+OWN = [
+    b"traceparent: " + TRACE,
+    b"traceparent: no",
+    b"tracestate: a=1",
+    b"traceparent: " + OTHER,
+    b"X-Request-Id: r",
+    b"X-Request-Id: s",
+]
+LISTED = [b"Connection: traceparent, x-request-id", b"Connection: close", b"Accept: */*"]
+
+
+@given(st.lists(st.lists(st.sampled_from(OWN + LISTED), max_size=4), min_size=2, max_size=4))
+@example([[OWN[0], OWN[2]], [OWN[1], OWN[2]]])
+@example([[OWN[0], OWN[2]], [OWN[3], OWN[2]]])
+@example([[LISTED[0], OWN[0]], [LISTED[0], OWN[0]]])
+def test_a_request_is_sent_on_alike_whether_its_lines_are_known_or_not(requests: list[list[bytes]]) -> None:
+    """Also where it goes by other names than the one its lines were learned from."""
+    to, _ = a_target()
+    heads = [b"GET / HTTP/1.1\r\nHost: h\r\n" + b"".join(o + b"\r\n" for o in own) + b"\r\n" for own in requests]
+    for known, alone in remembered(heads):
+        lines, expected = sorted_request(known, b"s"), sorted_request(alone, b"s")
+        ids = lines.ids if known.own is None else ids_of(known.own)
+        assert (lines.passed(to), ids) == (expected.passed(to), expected.ids)
+
+
+USUAL = [b"ETag: a", b"etag: b", b"Date: then", b"X-Request-Id: r", b"Last-Modified: now", b"Content-Length: 5"]
+HOPS = [b"Connection: ETag", b"Connection: close", b"Keep-Alive: timeout=5", b"Set-Cookie: a=1"]
+
+
+@given(st.lists(st.lists(st.sampled_from(USUAL + HOPS), max_size=5), min_size=2, max_size=4))
+@example([[HOPS[0], USUAL[0]], [HOPS[0], USUAL[0]]])
+def test_an_answer_is_relayed_alike_whether_its_head_is_known_or_not(answers: list[list[bytes]]) -> None:
+    """Also where some of its values are its own."""
+    known = KnownResponses()
+    for number, lines in enumerate(answers):
+        own = [line if line in HOPS else line + b"%d" % number for line in lines]
+        data = b"HTTP/1.1 200 OK\r\n" + b"".join(line + b"\r\n" for line in own) + b"\r\n"
+        try:
+            parsed, alone = (ResponseParser().parse(data, b"GET") for _ in range(2))
+        except MalformedResponse:
+            continue
+        found = known.recognise(data) or known.resemble(data) or parsed
+        assert response_lines(found) == response_lines(alone)
+        assert found.dated == alone.dated
+        known.learn(data, parsed)
+        known.learn(data, parsed)

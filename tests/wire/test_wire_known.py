@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from sidecar.wire.errors import BadRequest
+from sidecar.wire.errors import BadRequest, MalformedResponse
 from sidecar.wire.framing import METHODS
 from sidecar.wire.known import ENTRIES, LONGEST, KnownRequests, KnownResponses
-from sidecar.wire.message import RequestHead
+from sidecar.wire.message import RequestHead, ResponseHead
 from sidecar.wire.parse import RequestParser, ResponseParser
 
 FIELDS = [
@@ -54,7 +54,10 @@ def teach(known: KnownRequests | KnownResponses, data: bytes, head: Any) -> None
 
 def meaning(head: RequestHead | None) -> dict[str, object] | None:
     """Everything that a head says, but what others noted on it."""
-    return head and {name: getattr(head, name) for name in RequestHead.__slots__ if name != "sorted"}
+    if head is None:
+        return None
+    said = {name: getattr(head, name) for name in RequestHead.__slots__ if name not in ("sorted", "kin", "own")}
+    return said | {"headers": sorted(head.headers)}
 
 
 @given(blocks, methods, targets, versions)
@@ -124,7 +127,7 @@ def test_heads_of_the_same_lines_share_what_was_made_of_them() -> None:
     head.sorted = object()
     found = known.recognise(HEAD.replace(b"/a", b"/b?c"))
     assert found is not None
-    assert found.sorted is head.sorted
+    assert found.kin is head
     assert found.headers is head.headers
     assert (found.path, found.query, head.path) == (b"/b", b"c", b"/a")
 
@@ -153,26 +156,157 @@ def test_memory_is_bounded() -> None:
     assert responses.recognise(answer) is None
 
 
+def answered(data: bytes) -> ResponseHead | None:
+    """What the parser says."""
+    try:
+        return ResponseParser().parse(data, b"GET")
+    except MalformedResponse:
+        return None
+
+
+def said(head: ResponseHead | None) -> tuple[object, ...] | None:
+    """Everything that a response's head says."""
+    if head is None:
+        return None
+    return head.status, head.headers, head.length, head.http10, head.keep_alive, head.connection_tokens
+
+
 def test_a_response_head_is_known_by_all_its_bytes() -> None:
     """Its status line included."""
     known = KnownResponses()
-    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-    head = ResponseParser().parse(data, b"GET")
+    data = b"HTTP/1.1 200 OK\r\nServer: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = answered(data)
     teach(known, data, head)
     assert known.recognise(bytes(bytearray(data))) is head
     assert known.recognise(data.replace(b"200", b"201")) is None
     assert known.recognise(data[:-1]) is None
 
 
+VARYING = [b"Date", b"ETag", b"etag", b"Content-Length", b"content-length", b"X-Request-Id", b"Last-Modified"]
+PLAIN = [
+    b"Server: a",
+    b"Connection: close",
+    b"Connection: ETag",
+    b"Transfer-Encoding: chunked",
+    b"X: \xff",
+    b"ETag: \xe4",
+]
+values = st.one_of(
+    st.sampled_from(
+        [b"0", b"1", b"03", b"55", b"-1", b"1, 1", b"", b" 7", b"7 ", b"7\t", b"\0", b"a\0b", b'"x y"', b"\x7f"]
+    ),
+    st.from_regex(rb"[\x20-\x7e]{1,8}", fullmatch=True),
+)
+statuses = st.sampled_from(
+    [b"200 OK", b"204 No Content", b"304 Not Modified", b"404 Not Found", b"503 Service Unavailable"]
+)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Two heads of the same lines, or nearly, whose values differ."""
+    status = draw(statuses)
+    names = draw(st.lists(st.one_of(st.sampled_from(VARYING), st.none()), max_size=4))
+    plain = [draw(st.sampled_from(PLAIN)) if name is None else b"" for name in names]
+
+    def head() -> bytes:
+        lines = [line if name is None else name + b": " + draw(values) for name, line in zip(names, plain, strict=True)]
+        return b"HTTP/1.1 " + status + b"\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+
+    return head(), head()
+
+
+@given(pairs())
+@example(
+    (
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    )
+)
+@example((b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 007\r\n\r\n"))
+@example((b"HTTP/1.1 200 OK\r\nETag: a\r\nDate: b\r\n\r\n", b"HTTP/1.1 200 OK\0\0ETag\0Date\r\n\r\n"))
+def test_what_is_alike_is_read_as_if_it_were_parsed(two: tuple[bytes, bytes]) -> None:
+    """Whatever was learned from one head: where another is said to resemble it, the parser says the same of it."""
+    first, second = two
+    learned = answered(first)
+    assume(learned is not None)
+    known = KnownResponses()
+    teach(known, first, learned)
+    for data in (first, second):
+        found = known.recognise(data) or known.resemble(data)
+        if found is not None:
+            assert said(found) == said(answered(data))
+
+
+def test_answers_that_differ_in_the_usual_resemble_each_other() -> None:
+    """An entity tag, a date, a length; the head of one that comes again is known as a whole."""
+    head = b"HTTP/1.1 200 OK\r\nServer: a\r\nDate: %b\r\nContent-Length: %d\r\nETag: %b\r\n\r\n"
+    known = KnownResponses()
+    for _ in range(2):
+        known.learn(head % (b"now", 5, b'"a"'), ResponseParser().parse(head % (b"now", 5, b'"a"'), b"GET"))
+    other = head % (b"then", 70, b'"b"')
+    found = known.resemble(other)
+    assert found is not None
+    assert (found.length, found.get(b"date"), found.get(b"server")) == (70, b"then", b"a")
+    assert known.recognise(other) is None
+    known.resemble(other)
+    assert known.recognise(other) is not None
+
+
+NAMES = [
+    b"traceparent: a",
+    b"Traceparent: b",
+    b"traceparent: b",
+    b"X-Request-Id: r",
+    b"x-request-id: s",
+    b"X-Request-ID: ",
+]
+OTHERS = [b"tracestate: a=1", b"Connection: traceparent", b"Accept: */*", b"X: a\0traceparent", b"TRACEPARENT: c"]
+
+
+@given(
+    st.lists(st.sampled_from([*NAMES, *OTHERS]), max_size=4), st.lists(st.sampled_from([*NAMES, *OTHERS]), max_size=4)
+)
+@example([b"traceparent: a", b"Accept: */*", b"X-Request-Id: r"], [b"traceparent: a", b"Accept: */*\0X-Request-Id"])
+def test_requests_that_go_by_other_names_are_read_as_if_they_were_parsed(
+    first: list[bytes], second: list[bytes]
+) -> None:
+    """Whatever was learned from one, and also where a name has a say in what the rest means."""
+    heads = [
+        b"GET /a HTTP/1.1\r\nHost: h\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+        for lines in (first, second)
+    ]
+    learned = parsed(heads[0])
+    assume(learned is not None)
+    known = KnownRequests()
+    teach(known, heads[0], learned)
+    for data in heads:
+        found = known.recognise(data)
+        if found is not None:
+            assert meaning(found) == meaning(parsed(data))
+
+
+def test_a_request_that_goes_by_another_name_is_recognised() -> None:
+    """It shares what was made of the other lines, and has its names beside them."""
+    head = b"GET /a HTTP/1.1\r\nHost: h\r\ntraceparent: %b\r\nAccept: */*\r\nX-Request-Id: %b\r\n\r\n"
+    known = KnownRequests()
+    teach(known, head % (b"a", b"b"), parsed(head % (b"a", b"b")))
+    found, other = known.recognise(head % (b"c", b"d")), known.recognise(head % (b"e", b"f"))
+    assert found is not None
+    assert other is not None
+    assert found.own == [(b"traceparent", b"traceparent", b"c"), (b"x-request-id", b"X-Request-Id", b"d")]
+    assert (found.get(b"x-request-id"), found.kin) == (b"d", other.kin)
+
+
 def test_what_comes_once_is_not_remembered() -> None:
     """Heads with a line of their own would push out those that come again."""
     requests, responses = KnownRequests(), KnownResponses()
     for number in range(3 * ENTRIES):
-        data = b"GET /a HTTP/1.1\r\nHost: h\r\ntraceparent: %d\r\n\r\n" % number
+        data = b"GET /a HTTP/1.1\r\nHost: h\r\nCookie: %d\r\n\r\n" % number
         head = parsed(data)
         assert head is not None
         requests.learn(data, head)
-        answer = b"HTTP/1.1 200 OK\r\nETag: %d\r\n\r\n" % number
+        answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: %d\r\n\r\n" % number
         responses.learn(answer, ResponseParser().parse(answer, b"GET"))
         assert requests.recognise(data) is None
         assert responses.recognise(answer) is None
@@ -206,3 +340,13 @@ def test_trace_is_never_recognised() -> None:
         known.learn(data, parser.parse(data))
     assert known.recognise(data.replace(b"POST", b"PUT")) is not None
     assert known.recognise(data.replace(b"POST", b"TRACE")) is None
+
+
+def test_what_holds_the_byte_for_hidden_is_like_nothing() -> None:
+    """Or it could pass for a head in which that byte stands for a value."""
+    head = b"HTTP/1.1 200 OK\r\nETag: a\r\nServer: x\r\nDate: b\r\n\r\n"
+    known = KnownResponses()
+    teach(known, head, answered(head))
+    assert known.resemble(head.replace(b": a", b": c")) is not None
+    assert known.resemble(b"HTTP/1.1 200 OK\r\nDate: c\r\nServer: x\0\r\n\r\n\0ETag") is None
+    assert known.resemble(b"HTTP/1.1 200 OK\0\r\nServer: x\0\r\n\r\n\0ETag\0Date") is None

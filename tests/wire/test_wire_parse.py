@@ -34,7 +34,8 @@ def parse(data: bytes) -> RequestHead:
 
 def attributes(head: RequestHead | ResponseHead, *, but: str = "") -> dict[str, object]:
     """All that a head says. `but`: what whoever passes it on keeps there."""
-    return {name: getattr(head, name) for name in head.__slots__ if name != but}
+    unsaid = {but, "kin", "own"}
+    return {name.strip("_"): getattr(head, name) for name in head.__slots__ if name not in unsaid}
 
 
 def refused(data: bytes) -> BadRequest:

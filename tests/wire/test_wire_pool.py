@@ -409,7 +409,7 @@ async def test_a_closed_pool_keeps_nothing() -> None:
 
 
 async def test_heads_are_known_to_all_connections() -> None:
-    """What two have parsed, the others recognise."""
+    """What two have parsed, the others need not parse."""
     world = World()
     lessees = await world.ask(3)
     for _ in lessees:
@@ -417,7 +417,9 @@ async def test_heads_are_known_to_all_connections() -> None:
     for lessee in lessees:
         lessee.answered()
     assert [lessee.ends for lessee in lessees] == [["whole"]] * 3
-    assert lessees[2].head is lessees[1].head
+    head = lessees[2].head
+    assert head is not None
+    assert head.kin is not None
     assert repr(world.pool) == "<Pool u idle=2 active=0 dialing=0 waiting=0>"
 
 
