@@ -78,7 +78,7 @@ async def broken_off(exchange: scripted.Exchange) -> None:
     """An answer of unknown length that never ends."""
     head = scripted.head(200, [("Transfer-Encoding", "chunked")])
     await exchange.write(head + b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
-    exchange.reset()
+    exchange.close()  # a reset would take the head along, if it was not read yet
 
 
 @pytest.fixture(scope="module")

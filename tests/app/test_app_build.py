@@ -120,6 +120,7 @@ def test_retries_get_every_number(world: World) -> None:
             "cap": 1.0,
             "jitter": False,
             "respect_retry_after": False,
+            "hedge_after": None,
         }
     ]
     assert world.made["RetryBudget"][0] == {"ratio": 0.3, "per_second": 4.0}
@@ -342,6 +343,7 @@ CHANGES = {
         "respect_retry_after": "false",
         "backoff": {"base": "1ms", "factor": "3", "max": "9s", "jitter": "none"},
         "budget": {"ratio": "1%", "per_second": "9"},
+        "hedge": {"after": "9ms"},
     },
     "breaker": {
         "enabled": "false",
@@ -432,6 +434,7 @@ def _marks(info: Any) -> list[Any]:
         (policies.Retry, ("retry",)),
         (policies.Backoff, ("retry", "backoff")),
         (policies.Budget, ("retry", "budget")),
+        (policies.Hedge, ("retry", "hedge")),
         (policies.SlowCalls, ("breaker", "slow_calls")),
         (policies.Bulkhead, ("bulkhead",)),
         (policies.RateLimit, ("rate_limit",)),
