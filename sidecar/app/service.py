@@ -30,6 +30,7 @@ from sidecar.proxy.ids import Ids
 from sidecar.telemetry import gauges
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.events import Events
+from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
 from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
@@ -55,6 +56,7 @@ class Service:
         self._rng = Random()  # noqa: S311 - backoff, jitter and request ids: chance, not secrets
         self._timers = Timers(loop.call_later, MONOTONIC)
         self._prometheus = Prometheus()
+        self._journal = Journal(WALL)
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
         self._renewals = Renewals()
@@ -71,7 +73,12 @@ class Service:
             wall=WALL,
         )
         self._server = self._make_server()
-        self._events = Events(self._prometheus, access_log=self._access_log, handshakes=self._handshake_failures)
+        self._events = Events(
+            self._prometheus,
+            access_log=self._access_log,
+            handshakes=self._handshake_failures,
+            journal=self._journal,
+        )
         self._listeners: list[Listener] = []
         self._admin: front.Running | None = None
         self._ticks: list[asyncio.TimerHandle] = []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from sidecar.clock import MONOTONIC, Clock
+from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
 from sidecar.telemetry.route import RouteMetrics
 
@@ -45,6 +46,7 @@ class Events:
     prometheus: whose counters are summed up, and whose transitions are reported from now on.
     access_log: whose lost lines are reported, if there is one.
     handshakes: asked how many TLS handshakes of callers failed so far, and why the last one, by listener.
+    journal: where moves of breakers are taken down as well.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Events:
         *,
         clock: Clock = MONOTONIC,
         handshakes: Handshakes = dict,
+        journal: Journal | None = None,
     ) -> None:
         self._prometheus = prometheus
         self._access_log = access_log
@@ -63,6 +66,7 @@ class Events:
         self._dropped = 0
         self._explained: set[tuple[str, str, str]] = set()
         self._handshakes = handshakes
+        self._journal = Journal() if journal is None else journal
         self._refused_handshakes: dict[str, int] = {}
         prometheus.on_transition(self.transition)
         prometheus.on_explained(self.explained)
@@ -76,6 +80,7 @@ class Events:
         fields: dict[str, Any] = {"route": route, "from": old, "to": new}
         text = f"breaker of {route}: {old} to {new}"
         if new != "open":
+            self._journal.add("breaker", route, text, **fields)
             _say(logging.INFO, "breaker", text, fields)
             return
         fields["open_for"] = round(open_for, 3)
@@ -83,6 +88,7 @@ class Events:
         if failures := _by_route(_risen(self._before, self._counts()), "failure").get(route):
             fields["failures"] = failures
             text += f", after {_listed(failures)}"
+        self._journal.add("breaker", route, text, **fields)
         _say(logging.WARNING, "breaker", text, fields)
 
     def explained(self, upstream: str, reason: str, detail: str) -> None:
