@@ -18,10 +18,12 @@ from sidecar.policy.answer import Answer
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.budget import RetryBudget
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.delay import Delay, Tail
 from sidecar.policy.ejection import Ejection
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import Failover, LastKnownGood, Rung, Static
+from sidecar.policy.flight import Flights
 from sidecar.policy.health import Health
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
@@ -200,7 +202,12 @@ class Builder:
             observer=observer,
         )
         built.plan = _rewrite(route, built.expect)
+        built.flights = self._flights(route)
         return built
+
+    def _flights(self, route: config.Route) -> Flights | None:
+        kept = [rung.last_known_good for rung in route.fallback if rung.last_known_good is not None]
+        return Flights(kept[0].coalesce, self.clock) if kept and kept[0].coalesce else None
 
     def _rate_limit(self, asked: config.RateLimit | None) -> RateLimit | None:
         if asked is None:
@@ -259,10 +266,14 @@ class Builder:
             cap=asked.backoff.max,
             jitter=asked.backoff.jitter == "full",
             respect_retry_after=asked.respect_retry_after,
-            hedge_after=None if asked.hedge is None else asked.hedge.after,
+            hedge=None if asked.hedge is None else _delay(asked.hedge.after),
             budget=upstream.budget,
             rng=self.rng,
         )
+
+
+def _delay(after: float | str) -> Delay:
+    return Tail() if isinstance(after, str) else Delay(after)
 
 
 def _health(asked: config.HealthCheck | None) -> Health | None:

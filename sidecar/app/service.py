@@ -157,6 +157,8 @@ class Service:
         for route in self._built.routes:
             if route.bulkhead is not None:  # or each that is dropped would let the next in, to be cut off in its turn
                 route.bulkhead.close()
+            if route.flights is not None:
+                route.flights.close()
         for connection in list(self._server.connections):
             connection.drop()
         for pools in self._built.pools.values():

@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.config import Answer, Breaker, Config, Endpoint, Match, Retry, Route, Rung, Upstream, worst_case
 from sidecar.config.base import Model
 from sidecar.config.lint import marked
+from sidecar.config.policies import Hedge
 from sidecar.config.scalars import format_duration, format_ratio, format_size
 
 _LABEL: Final = 13
@@ -129,9 +130,14 @@ def _retry(retry: Retry) -> str:
         _setting(retry, "methods", " ".join(retry.methods)),
         "backoff " + " ".join((*_durations(retry.backoff, "base", "max"), *_numbers(retry.backoff, "factor"))),
         "budget " + _setting(retry.budget, "ratio", format_ratio(retry.budget.ratio)),
-        *(["hedge " + " ".join(_durations(retry.hedge, "after"))] if retry.hedge is not None else []),
+        *([_hedge(retry.hedge)] if retry.hedge is not None else []),
     ]
     return ", ".join(parts)
+
+
+def _hedge(hedge: Hedge) -> str:
+    after = hedge.after if isinstance(hedge.after, str) else format_duration(hedge.after)
+    return f"hedge {_setting(hedge, 'after', after)}"
 
 
 def _breaker(breaker: Breaker) -> str:

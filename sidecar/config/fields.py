@@ -41,6 +41,22 @@ PositiveDuration = Annotated[
     _schema("duration", scalars.DURATION_PATTERN),
 ]
 """Seconds, more than 0."""
+P95: Final = "p95"
+
+
+def _time_or_tail(value: Any) -> float | str:
+    try:
+        return P95 if value == P95 else _positive_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {P95}, the measured time within which 95 % of attempts are over") from None
+
+
+DurationOrTail = Annotated[
+    float | str,
+    PlainValidator(_time_or_tail),
+    _schema("duration", f"{P95}|{scalars.DURATION_PATTERN}"),
+]
+"""Seconds, more than 0; or `P95`."""
 Size = Annotated[
     int,
     PlainValidator(scalars.parse_size),

@@ -163,7 +163,7 @@ def _attempt_over_total(config: Config) -> Iterator[Finding]:
 def _hedge_never(config: Config) -> Iterator[Finding]:
     for path, route in _routes(config):
         hedge, limit = route.retry.hedge, min(route.timeout.attempt, route.timeout.total)
-        if hedge is None or (route.retry.attempts > 1 and not 0 < limit <= hedge.after):
+        if hedge is None:
             continue
         if route.retry.attempts == 1:
             message = (
@@ -171,6 +171,7 @@ def _hedge_never(config: Config) -> Iterator[Finding]:
                 "leave hedge out"
             )
             yield _error(config, "hedge-never", (*path, "retry", "hedge"), message)
+        if route.retry.attempts == 1 or isinstance(hedge.after, str) or not 0 < limit <= hedge.after:
             continue
         after = marked(hedge, "after", f"retry.hedge.after {format_duration(hedge.after)}")
         message = (

@@ -10,6 +10,7 @@ from sidecar.config.fields import (
     Count,
     CountOrOff,
     Duration,
+    DurationOrTail,
     Flag,
     Method,
     Number,
@@ -81,7 +82,11 @@ class Budget(Model):
 class Hedge(Model):
     """A second attempt while the first still runs."""
 
-    after: PositiveDuration = setting("300ms", "How long the first may take alone.")
+    after: DurationOrTail = setting(
+        "300ms",
+        "How long the first may take alone; p95 = what 95 % of the route's newest attempts took, and no hedge before "
+        "enough of them are known.",
+    )
 
 
 def _retryable(value: Any) -> str | int:

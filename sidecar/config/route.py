@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 from sidecar.config.base import Matching, Model, required, setting
 from sidecar.config.fields import (
     TOKEN,
+    Duration,
     Flag,
     HeaderName,
     HeaderValue,
@@ -179,6 +180,11 @@ class LastKnownGood(Model):
     overrule: tuple[Overrulable, ...] = setting(
         (),
         "Words of the upstream's Cache-Control that forbid keeping, or giving what is stale, and are not heeded here.",
+    )
+    coalesce: Duration = setting(
+        "1s",
+        "Where an answer is kept, how long a GET waits for another one under way that asks the same, before it is "
+        "sent as well; 0 = every GET is sent.",
     )
 
     @model_validator(mode="after")

@@ -71,6 +71,7 @@ class Upstream:
         "_standings",
         "_used",
         "budget",
+        "changes",
         "endpoints",
         "name",
     )
@@ -90,6 +91,8 @@ class Upstream:
         self.name = name
         self.endpoints = tuple(endpoints)
         self.budget = budget
+        self.changes = 0
+        """Requests that may have changed something there and are through, so that what was read before may be old."""
         self._used = [endpoint for endpoint in endpoints if endpoint.weight]
         if not self._used:
             raise ValueError("an upstream needs an endpoint of a weight above 0")

@@ -38,6 +38,7 @@ class Outcome:
     detail: one sentence for logs and bodies; never quotes what the upstream sent.
     is_hedge: whether its attempt was the second one beside another.
     error: the error type of RFC 9209 that fits better than the one of `reason`; "" if none does.
+    whole: whether all of its answer is here; otherwise the rest is relayed as it comes.
     invented: whether the answer is an injected fault's: it says nothing about the endpoint, which others share.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     error: str = ""
     is_hedge: bool = False
     invented: bool = False
+    whole: bool = True
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from typing import Final
 
 from sidecar.policy import reasons
 from sidecar.policy.budget import RetryBudget
+from sidecar.policy.delay import Delay
 from sidecar.policy.outcome import Outcome, Verdict, judge_status
 
 WORDS: Final[dict[str, frozenset[str]]] = {
@@ -76,8 +77,8 @@ class Retry:
     that may go again after bytes were sent. `idempotency_key`: whether others may, with an
     `Idempotency-Key`. The n-th wait is drawn between 0 and base * factor^(n-1) <= cap seconds ("full
     jitter"; without `jitter` it is that bound itself). `respect_retry_after`: whether the upstream's own
-    word is a lower bound of it. `hedge_after`: seconds after which another attempt joins one that is still
-    under way; None never hedges.
+    word is a lower bound of it. `hedge`: when another attempt joins a first one that is still under way; None never
+    hedges.
 
     Raises:
         ValueError: `on` holds a word that is not in `WORDS`.
@@ -94,8 +95,7 @@ class Retry:
         "_respect",
         "_rng",
         "_statuses",
-        "hedge_after",
-        "hedges",
+        "hedge",
         "lists_successes",
     )
 
@@ -113,7 +113,7 @@ class Retry:
         respect_retry_after: bool,
         budget: RetryBudget,
         rng: Random,
-        hedge_after: float | None = None,
+        hedge: Delay | None = None,
     ) -> None:
         self._attempts = attempts
         self._statuses = frozenset(status for status in on if isinstance(status, int))
@@ -128,8 +128,7 @@ class Retry:
         self.lists_successes = attempts > 1 and any(judge_status(status, None) is _SUCCESS for status in self._statuses)
         """Whether an answer that is no failure (a 408, say) may be worth another attempt."""
 
-        self.hedges = hedge_after is not None
-        self.hedge_after = 0.0 if hedge_after is None else hedge_after
+        self.hedge = hedge
 
     def may_hedge(self, method: bytes) -> bool:
         """Whether the first attempt may have another beside it, which is then one of those that are allowed."""

@@ -11,6 +11,7 @@ from sidecar.policy.endpoints import Upstream
 from sidecar.policy.expect import Expect
 from sidecar.policy.fallback import LastKnownGood, Rung
 from sidecar.policy.fault import Fault
+from sidecar.policy.flight import Flights
 from sidecar.policy.rate_limit import RateLimit
 from sidecar.policy.retry import Retry
 
@@ -40,6 +41,8 @@ class Route:
     """Seconds an event stream, or a tunnel, may be silent after its head."""
     upgrades: frozenset[bytes] = frozenset({b"websocket"})
     """Protocols, in lower case, that a caller may switch to."""
+    flights: Flights | None = None
+    """Who is asking what is kept, where callers with the same question wait for one another."""
     fault: Fault | None = None
     """What an operator injects at the moment."""
     plan: Any = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sidecar.policy import reasons
 from sidecar.proxy import heads, keeping, respond, tunnels
 from sidecar.proxy.attempt import LiveAttempt
-from sidecar.proxy.commands import Keep, Own, Recall, Relay, Reply, Serve
+from sidecar.proxy.commands import Keep, Own, Recall, Relay, Reply, Serve, Share
 from sidecar.proxy.path import told
 from sidecar.wire.encode import chunk, last_chunk
 from sidecar.wire.errors import BadRequest
@@ -82,6 +82,13 @@ def serve(exchange: "Exchange", command: Serve) -> None:
     age = exchange.gateway.wall() - stored.stored_at
     error = why(exchange, command.reason)[1]
     _write(exchange, respond.stored_lines(stored, command.reason, age, exchange.received, error), stored.body)
+
+
+def share(exchange: "Exchange", command: Share) -> None:
+    """Answers with what another request for the same has brought."""
+    stored = command.stored
+    _note(exchange, "ok", stored.status, "")
+    _write(exchange, respond.shared_lines(stored, exchange.gateway.wall() - stored.stored_at), stored.body)
 
 
 def reply(exchange: "Exchange", command: Reply) -> None:
@@ -177,6 +184,7 @@ PERFORM: Final[dict[type, Callable[["Exchange", Any], Any]]] = {
     Recall: keeping.recall,
     Keep: keeping.keep,
     Serve: serve,
+    Share: share,
     Reply: reply,
     Own: own,
 }

@@ -335,6 +335,7 @@ class LiveAttempt(Outcome):
         self._phase = _HELD
         if self.connection is not None:
             self.connection.pause()
+        self.whole = False
         self._judge(None)
         self.elapsed = self._now() - self.started
         self._exchange.attempt_ended(self)

@@ -113,7 +113,10 @@ class Recall:
 
 
 class Keep:
-    """Remember `outcome`'s answer as the last known good one, if it may be, or what it says about the one there is."""
+    """Remember `outcome`'s answer as the last known good one, if it may be, or what it says about the one there is.
+
+    Sent True if what is kept is now as new as this answer, and may be given to others who asked meanwhile.
+    """
 
     __slots__ = ("outcome", "rung")
 
@@ -131,6 +134,15 @@ class Serve:
         self.rung = rung
         self.stored = stored
         self.reason = reason
+
+
+class Share:
+    """Answer with what was just kept: another request has asked the same, and brought it."""
+
+    __slots__ = ("stored",)
+
+    def __init__(self, stored: Stored) -> None:
+        self.stored = stored
 
 
 class Reply:
@@ -154,5 +166,5 @@ class Own:
     __slots__ = ()
 
 
-Command = Queue | Collect | Attempt | Await | Settle | Wait | Relay | Recall | Keep | Serve | Reply | Own
+Command = Queue | Collect | Attempt | Await | Settle | Wait | Relay | Recall | Keep | Serve | Share | Reply | Own
 Sent = Outcome | Stored | bool | None

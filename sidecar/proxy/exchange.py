@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.policy import reasons
 from sidecar.policy.expect import Expect
+from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.outcome import Verdict
 from sidecar.policy.retry import SAFE
 from sidecar.policy.route import Route
-from sidecar.proxy import answers, heads, race, turn
+from sidecar.proxy import answers, heads, keeping, race, turn
 from sidecar.proxy.attempt import LiveAttempt
 from sidecar.proxy.commands import Attempt, Collect, Relay, Sent, Wait
 from sidecar.proxy.later import LATER as _LATER
@@ -151,6 +152,10 @@ class Exchange:
     def may_go_twice(self) -> bool:
         """Whether two attempts at once can send it: all of it is here, and it asks for no other protocol."""
         return (self.upload is None or self.upload.is_whole) and not self.head.upgrade
+
+    def question(self, rung: LastKnownGood) -> bytes | None:
+        """What stands for all who ask the same; None where the answer would be for this caller alone."""
+        return keeping.question_of_many(self, rung)
 
     # What its attempts ask.
 

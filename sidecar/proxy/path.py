@@ -9,7 +9,7 @@ endpoint, attempt timeout, exchange, verdict, retry decision with its budget; th
 """
 
 from collections.abc import Generator
-from typing import Final, Protocol
+from typing import Final
 
 from sidecar.clock import Clock
 from sidecar.policy import reasons
@@ -19,9 +19,10 @@ from sidecar.policy.fallback import Failover, LastKnownGood, Static, covers
 from sidecar.policy.last_known_good import NEWS, Stored
 from sidecar.policy.outcome import Outcome, Verdict
 from sidecar.policy.reasons import REASONS
-from sidecar.policy.retry import Denied
+from sidecar.policy.retry import SAFE, Denied
 from sidecar.policy.route import Route
 from sidecar.policy.router import Router
+from sidecar.proxy.call import Call
 from sidecar.proxy.commands import (
     Alone,
     Attempt,
@@ -35,43 +36,12 @@ from sidecar.proxy.commands import (
     Reply,
     Sent,
     Serve,
+    Share,
     Wait,
 )
 from sidecar.proxy.hedging import hedged
 from sidecar.proxy.hops import ANY, HOPS
-
-
-class Call(Protocol):
-    """What the path may know of a request, and where it notes what became of it."""
-
-    method: bytes
-    host: bytes
-    path: bytes
-    headers: list[tuple[bytes, bytes, bytes]]
-    started: float
-    """When its head was read, on the path's clock."""
-    patience: float
-    """Seconds the caller itself gave; infinite if it did not say."""
-    already_retrying: bool
-    """The caller retries on its own: ours on top would multiply."""
-    has_key: bool
-    """It carries an Idempotency-Key."""
-    body_to_come: bool
-    """Its body is small enough to keep and not here yet."""
-    ends_here: str
-    """Why it must go no further: `loop_detected`, HOPS where it may make no more, or empty."""
-    route: Route | None
-
-    @property
-    def may_go_twice(self) -> bool:
-        """Whether two attempts at once can send it: all of it is here, and it asks for no other protocol."""
-        ...
-
-    @property
-    def replayable(self) -> bool:
-        """Whether the request can be sent again: it has no body, or all of it was kept."""
-        ...
-
+from sidecar.proxy.sharing import is_everybodys, shared
 
 Path = Generator[Command, Sent, None]
 Attempts = Generator[Command, Sent, Outcome]
@@ -106,15 +76,15 @@ def request_path(call: Call, router: Router[Route], clock: Clock) -> Path:
             return
     try:
         outcome = (yield from _body(route, until)) if call.body_to_come else None
+        if outcome is None and route.keeps and call.method == b"GET":
+            yield from _kept(call, route, clock, until)
+            return
         if outcome is None:
             outcome = yield from _attempts(call, route, clock, until)
         if outcome.verdict is not _SUCCESS and not _is_passed_on(outcome):
             yield from _rescued(call, route, outcome, clock, until)
             return
         yield Relay(outcome, "ok")
-        if route.keeps and outcome.status in NEWS and call.method == b"GET":
-            for rung in route.keeps:  # after the relay: remembering must not delay the answer
-                yield Keep(rung, outcome)
     finally:
         if bulkhead is not None:
             bulkhead.leave()
@@ -174,6 +144,39 @@ def _body(route: Route, until: float) -> Generator[Command, Sent, Outcome | None
     return None if (yield Collect(until)) else _refusal(reasons.REQUEST_TIMEOUT)
 
 
+def _kept(call: Call, route: Route, clock: Clock, until: float) -> Path:
+    """Attempts and answer where a good one is kept, and others who ask the same may be waiting for it."""
+    # Before the attempts, which it may save; with a slot, as everybody has who waits for the upstream.
+    found = (yield from shared(call, route, clock, until)) if route.flights is not None else None
+    if isinstance(found, Stored):
+        route.observer.coalesced()
+        yield Share(found)
+        return
+    if isinstance(found, Outcome):
+        route.observer.coalesced()
+        yield from _rescued(call, route, found, clock, until)
+        return
+    try:
+        outcome = yield from _attempts(call, route, clock, until)
+        if outcome.verdict is not _SUCCESS and not _is_passed_on(outcome):
+            if found is not None:
+                found.land(outcome if is_everybodys(outcome) else None)
+            yield from _rescued(call, route, outcome, clock, until)
+            return
+        if found is not None and not outcome.whole:
+            found.land(outcome)  # it is too large to be kept, and may take long to its end
+        yield Relay(outcome, "ok")
+        renewed = False
+        if outcome.status in NEWS:
+            for rung in route.keeps[::-1]:  # after the relay: remembering must not delay the answer
+                renewed = (yield Keep(rung, outcome)) is True
+        if found is not None:
+            found.land(outcome, renewed=renewed)  # of the first rung, whose question it is
+    finally:
+        if found is not None:
+            found.leave()
+
+
 def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the policies: cut up, it would hide it
     call: Call, route: Route, clock: Clock, until: float
 ) -> Attempts:
@@ -185,7 +188,9 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
     tried: list[Endpoint] = []
     outcome = _ABANDONED
     acted_upon = False
-    hedges = retry.hedges and retry.may_hedge(call.method) and not call.already_retrying and call.may_go_twice
+    hedge = retry.hedge
+    if hedge is not None and not (retry.may_hedge(call.method) and call.may_go_twice and not call.already_retrying):
+        hedge = None
     withdrawn = _NEVER  # when a retry was that has not been made yet
     upstream.budget.deposit()  # once per request: what retries may later be drawn from
     try:
@@ -220,9 +225,8 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
             try:
                 # Inside the permit: a timeout is a verdict. Clipped to what is left of the whole.
                 given = timeout if timeout < left else left
-                if hedges:
-                    hedges = False  # a retry is a second one already
-                    first = Alone(upstream, endpoint, given, until, retry.hedge_after)
+                if hedge is not None and hedge.after < given:
+                    first = Alone(upstream, endpoint, given, until, hedge.after)
                     own, outcome = yield from hedged(first, route, clock, tried, hurried=call.patience < route.total)
                 else:
                     sent = yield Attempt(upstream, endpoint, given, until)
@@ -230,6 +234,9 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
                     own = outcome = sent
                 if timeout >= left and own.reason == reasons.ATTEMPT_TIMEOUT:
                     own.cut_off(hurried=call.patience < route.total, given=left)
+                if hedge is not None:
+                    hedge.judge(own)
+                    hedge = None  # a retry is a second one already
                 if acted_upon:  # by an earlier attempt: what this one did not send does not undo that
                     outcome.sent = True
             finally:
@@ -262,6 +269,8 @@ def _attempts(  # noqa: C901, PLR0912, PLR0915 - one loop, in the order of the p
             if decision.delay > 0.0:
                 yield Wait(decision.delay)
     finally:
+        if call.method not in SAFE:
+            upstream.changes += 1  # done or not: nobody can say
         if withdrawn != _NEVER:  # refused after its wait, or the caller left: a retry that is not made costs nothing
             upstream.budget.give_back(withdrawn)
 
@@ -327,6 +336,8 @@ def _failover(
         if outcome.reason == reasons.ATTEMPT_TIMEOUT:  # it had no timeout of its own
             outcome.cut_off(hurried=call.patience < route.total, given=left)
     finally:
+        if call.method not in SAFE:
+            rung.upstream.changes += 1
         endpoint.pending -= 1
         rung.upstream.judge(endpoint, outcome.verdict)
     return outcome if outcome.verdict is _SUCCESS or _is_passed_on(outcome) else None

@@ -118,16 +118,26 @@ def stored_lines(stored: Stored, reason: str, age: float, received: int, error: 
     `ttl`: how long ago the answer stopped being fresh (RFC 9211 section 2.3), never above 0: whoever gets it is told
     that it is not the upstream's own word. One whose origin says nothing is stale from the moment it is made.
     """
+    seconds = max(0, int(age))
+    stale = max(0, seconds - int(stored.fresh_for))
+    status = b"Cache-Status: sidecar; hit; ttl=-%d; detail=%b\r\n" % (stale, reason.encode())
+    return _kept_lines(stored, seconds, status + proxy_status(reason, received, error))
+
+
+def shared_lines(stored: Stored, age: float) -> bytes:
+    """Head lines of an answer that another request has just brought.
+
+    `collapsed` (RFC 9211 section 2.7): this one was not sent, for one like it was under way.
+    """
+    return _kept_lines(stored, max(0, int(age)), b"Cache-Status: sidecar; fwd=stale; collapsed\r\n")
+
+
+def _kept_lines(stored: Stored, age: int, status: bytes) -> bytes:
     lines = [STATUS_LINES[stored.status]]
     lines += [name + b": " + value + b"\r\n" for name, value in stored.headers]
     if not any(name.lower() == b"date" for name, _ in stored.headers):
         lines.append(date_line(stored.stored_at))
-    seconds = max(0, int(age))
-    stale = max(0, seconds - int(stored.fresh_for))
-    lines.append(b"Age: %d\r\n" % seconds)
-    lines.append(b"Cache-Control: no-store\r\n")
-    lines.append(b"Cache-Status: sidecar; hit; ttl=-%d; detail=%b\r\n" % (stale, reason.encode()))
-    lines.append(proxy_status(reason, received, error))
+    lines.append(b"Age: %d\r\nCache-Control: no-store\r\n%b" % (age, status))
     lines.append(b"Content-Length: %d\r\n" % len(stored.body))
     return b"".join(lines)
 

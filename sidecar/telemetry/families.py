@@ -46,6 +46,12 @@ HEDGES: Final = Family(
     ("route", "result"),
     "Second attempts beside one under way: won, lost, failed, client_gone, or denied before they began.",
 )
+COALESCED: Final = Family(
+    "sidecar_coalesced_total",
+    "counter",
+    ("route",),
+    "Requests that were not sent, since one that asked the same was under way: its answer, or failure, was theirs.",
+)
 TRANSITIONS: Final = Family(
     "sidecar_breaker_transitions_total",
     "counter",
@@ -109,6 +115,7 @@ COUNTED: Final = (
     RETRIES,
     RETRIES_DENIED,
     HEDGES,
+    COALESCED,
     TRANSITIONS,
     REFUSED,
     WOULD_REFUSE,

@@ -159,6 +159,7 @@ class Prometheus:
         yield families.RETRIES, _counts(route.retries for route in routes)
         yield families.RETRIES_DENIED, _counts(route.denied for route in routes)
         yield families.HEDGES, _counts(route.hedges for route in routes)
+        yield families.COALESCED, _counts(route.coalescings for route in routes)
         yield families.TRANSITIONS, _counts(route.transitions for route in routes)
         yield families.REFUSED, _counts(route.refusals for route in routes)
         yield families.WOULD_REFUSE, _counts(route.would_refuse_counts for route in routes)

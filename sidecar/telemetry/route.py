@@ -53,6 +53,7 @@ class RouteMetrics:
         "_bounds",
         "_on_explained",
         "_on_transition",
+        "coalescings",
         "denied",
         "duration",
         "fallbacks",
@@ -87,6 +88,7 @@ class RouteMetrics:
         self.denied = Counts(families.RETRIES_DENIED, name)
         self.hedges = Counts(families.HEDGES, name)
         self.transitions = Counts(families.TRANSITIONS, name)
+        self.coalescings = Counts(families.COALESCED, name)
         self.refusals = Counts(families.REFUSED, name)
         self.would_refuse_counts = Counts(families.WOULD_REFUSE, name)
         self.fallbacks = Counts(families.FALLBACKS, name)
@@ -156,6 +158,10 @@ class RouteMetrics:
     def hedged(self, result: str) -> None:
         """See `RouteObserver`."""
         self.hedges[(result,)] += 1
+
+    def coalesced(self) -> None:
+        """See `RouteObserver`."""
+        self.coalescings[()] += 1
 
     def refused(self, reason: str) -> None:
         """See `RouteObserver`."""

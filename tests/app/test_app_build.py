@@ -120,7 +120,7 @@ def test_retries_get_every_number(world: World) -> None:
             "cap": 1.0,
             "jitter": False,
             "respect_retry_after": False,
-            "hedge_after": None,
+            "hedge": None,
         }
     ]
     assert world.made["RetryBudget"][0] == {"ratio": 0.3, "per_second": 4.0}

@@ -571,6 +571,11 @@ class Call:
     replayable: bool = True
     may_go_twice: bool = True
     route: Route | None = None
+    asked: bytes | None = b"a question"
+
+    def question(self, rung: object) -> bytes | None:
+        """The same for every rung."""
+        return self.asked
 
 
 def stored(body: bytes = b"old") -> Stored:

@@ -8,6 +8,7 @@ from proxy_fakes import FAILURE, NEUTRAL, SUCCESS, Call, HandClock, Recorder, a_
 from sidecar.policy import reasons
 from sidecar.policy.budget import RetryBudget
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.delay import Delay
 from sidecar.policy.endpoints import Endpoint
 from sidecar.policy.outcome import Outcome, Verdict
 from sidecar.policy.router import Match, Router
@@ -26,7 +27,7 @@ class Play:
         self.endpoints = [Endpoint(name=name) for name in "ab"]
         self.upstream = an_upstream(self.clock, self.endpoints)
         self.breaker = a_breaker(self.clock, **({"consecutive_failures": 9} | (breaker or {})))
-        retry = {"attempts": 2, "hedge_after": 0.3} | retry
+        retry = {"attempts": 2, "hedge": Delay(0.3)} | retry
         bulkhead = Bulkhead(1)
         self.route = a_route(self.clock, self.upstream, self.told, retry=retry, breaker=self.breaker, bulkhead=bulkhead)
         self.call = Call(**(call or {}))
@@ -211,7 +212,7 @@ Without = tuple[dict[str, Any], dict[str, Any]]
         ({"may_go_twice": False}, {}),
         ({"already_retrying": True}, {}),
         ({}, {"attempts": 1}),
-        ({}, {"hedge_after": None}),
+        ({}, {"hedge": None}),
     ],
 )
 def test_some_requests_never_get_company(call: dict[str, Any], retry: dict[str, Any]) -> None:

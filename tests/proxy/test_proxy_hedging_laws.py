@@ -13,6 +13,7 @@ from proxy_fakes import FAILURE, SUCCESS, THROTTLED, Call, HandClock, Recorder, 
 
 from sidecar.policy import reasons
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.delay import Delay
 from sidecar.policy.ejection import Ejection
 from sidecar.policy.endpoints import Endpoint
 from sidecar.policy.outcome import Outcome, judge_status
@@ -84,7 +85,7 @@ class HedgedPaths(RuleBasedStateMachine):
             self.told,
             breaker=self.breaker,
             bulkhead=self.bulkhead,
-            retry={"attempts": ATTEMPTS, "hedge_after": 0.3},
+            retry={"attempts": ATTEMPTS, "hedge": Delay(0.3)},
         )
         self.router = Router([(Match(prefix=b"/"), self.route)])
         self.live: list[Running] = []

@@ -3,6 +3,7 @@
 import pytest
 from proxy_fakes import HELLO, Caller, Line, World
 
+from sidecar.policy.delay import Delay
 from sidecar.proxy.exchange import Exchange
 from sidecar.wire.errors import ConnectFailure, Reset
 
@@ -14,7 +15,7 @@ BIG_BAD = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % 
 
 def hedging() -> World:
     """A second attempt after 300 ms, at the same endpoint: there is one."""
-    return World(retry={"attempts": 2, "hedge_after": 0.3})
+    return World(retry={"attempts": 2, "hedge": Delay(0.3)})
 
 
 def race() -> tuple[World, Exchange, Caller, Line, Line]:
