@@ -38,11 +38,13 @@ class Workload:
 
 PLAIN = Workload("plain", "GET, small JSON", "/small", answer_bytes=len(SMALL))
 FRESH = Workload("fresh", "the same, no two heads alike", "/fresh", answer_bytes=len(SMALL), traced=True)
+GUARDED = Workload("guarded", "the same, every policy on", "/guarded", answer_bytes=len(SMALL))
+"""The others serve it as they serve `PLAIN`: few of them have as much as half of these policies."""
 TLS = Workload("tls", "small JSON, TLS upstream", "/tls/small", answer_bytes=len(SMALL))
 POST = Workload("post", "64 KiB POST", "/sink", method="POST", body_bytes=64 * 1024)
 DOWNLOAD = Workload("download", "10 MiB download", "/large", answer_bytes=LARGE_BYTES, connections=8)
 REFUSED = Workload("refused", "refusal, breaker open", "/refused/", status=0)
-WORKLOADS = (PLAIN, FRESH, TLS, POST, DOWNLOAD, REFUSED)
+WORKLOADS = (PLAIN, FRESH, GUARDED, TLS, POST, DOWNLOAD, REFUSED)
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 

@@ -35,7 +35,7 @@ class Lifetime(NamedTuple):
     usable_for: float
 
 
-_UNSAID: Final = Lifetime(0.0, 0.0, inf)
+UNSAID: Final = Lifetime(0.0, 0.0, inf)
 _AGING: Final = frozenset((b"age", b"cache-control", b"expires"))
 
 
@@ -49,6 +49,11 @@ def directives(headers: Iterable[Header]) -> dict[bytes, bytes]:
     return found
 
 
+def speaks_of_age(response: Collection[Header]) -> bool:
+    """Whether an answer's headers have anything to say of it; otherwise its lifetime is `UNSAID`."""
+    return bool([line for line in response if line[0] in _AGING])
+
+
 def lifetime(response: Collection[Header], overruled: Collection[str], now: float) -> Lifetime:
     """What an answer's headers say of it. `now`: Unix time.
 
@@ -57,8 +62,8 @@ def lifetime(response: Collection[Header], overruled: Collection[str], now: floa
     - `stale-if-error=N` (RFC 5861): until it has been stale for N seconds.
     - `s-maxage` (5.2.2.10) implies `proxy-revalidate`, but an origin that says `stale-if-error` as well means that.
     """
-    if not [line for line in response if line[0] in _AGING]:  # as of most APIs: a fifth of the time
-        return _UNSAID
+    if not speaks_of_age(response):  # as of most APIs: a fifth of the time
+        return UNSAID
     said = directives(response)
     for word in overruled:
         said.pop(word.encode(), None)

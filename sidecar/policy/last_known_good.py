@@ -119,17 +119,41 @@ def key(
     Every part is preceded by its length, and a missing value is not an empty one: two different questions
     never make the same bytes before they are hashed.
     """
+    return key_of(route, method, host, path, query, _spelt(identity))
+
+
+def key_of(route: str, method: bytes, host: bytes, path: bytes, query: bytes, asker: bytes) -> bytes:
+    """The same, of what `asker` made of the identity."""
     name = route.encode()
-    parts = [
-        b"%d:%b%d:%b%d:%b%d:%b%d:%b"
-        % (len(name), name, len(method), method, len(host), host, len(path), path, len(query), query)
-    ]
+    asked = b"%d:%b%d:%b%d:%b%d:%b%d:%b%b" % (
+        len(name),
+        name,
+        len(method),
+        method,
+        len(host),
+        host,
+        len(path),
+        path,
+        len(query),
+        query,
+        asker,
+    )
+    return blake2b(asked, digest_size=32).digest()
+
+
+def _spelt(identity: Iterable[tuple[bytes, bytes | None]]) -> bytes:
+    parts = []
     for header, value in identity:
         if value is None:
             parts.append(b"%d:%b-" % (len(header), header))
         else:
             parts.append(b"%d:%b%d:%b" % (len(header), header, len(value), value))
-    return blake2b(b"".join(parts), digest_size=32).digest()
+    return b"".join(parts)
+
+
+def asker(headers: Sequence[Header], declared: tuple[bytes, ...]) -> bytes | None:
+    """What in a request's headers its key depends on; None where nothing is kept or served (`undeclared`)."""
+    return None if undeclared(headers, declared) else _spelt(identity(headers, declared))
 
 
 def question(
@@ -142,9 +166,8 @@ def question(
     declared: tuple[bytes, ...],
 ) -> bytes | None:
     """The key of a request, to keep under and to serve from; None where it must do neither (`undeclared`)."""
-    if undeclared(headers, declared):
-        return None
-    return key(route, method, host, path, query, identity(headers, declared))
+    who = asker(headers, declared)
+    return None if who is None else key_of(route, method, host, path, query, who)
 
 
 def undeclared(request: Iterable[Header], declared_identity: Collection[bytes]) -> str:
@@ -180,16 +203,26 @@ def storable(
 
     An answer to a request with `Authorization` needs no `public` (section 3.5): it is only given to who sends the same.
     """
+    declared = frozenset(declared_identity)
+    return request_forbids(request, declared) or answer_forbids(response, declared, overruled)
+
+
+def request_forbids(request: Sequence[Header], declared: Collection[bytes]) -> str:
+    """What of that the request says."""
     # Most say nothing that matters here: to leave out the other lines first takes a third of the time.
     request = [line for line in request if line[0] in _ASKING]
-    response = [line for line in response if line[0] in _SAYING]
-    if not request and not response:
+    if not request:
         return ""
-    declared = frozenset(declared_identity)
     if reason := undeclared(request, declared):
         return reason
-    if b"no-store" in _tokens(request, b"cache-control"):
-        return "the request says no-store"
+    return "the request says no-store" if b"no-store" in _tokens(request, b"cache-control") else ""
+
+
+def answer_forbids(response: Sequence[Header], declared: frozenset[bytes], overruled: Collection[str] = ()) -> str:
+    """What of that the answer says."""
+    response = [line for line in response if line[0] in _SAYING]
+    if not response:
+        return ""
     directives = _tokens(response, b"cache-control")
     if b"no-store" in directives:
         return "the answer says no-store"

@@ -47,6 +47,11 @@ class MemoryStore:
 
     def put(self, key: bytes, stored: Stored) -> bool:
         """Keeps the answer, in place of an older one under the key; others leave until it fits. False: too big."""
+        entry = self._entries.get(key)
+        if entry is not None and entry[0].headers is stored.headers and len(entry[0].body) == len(stored.body):
+            self._entries[key] = stored, entry[1]  # as most often: a third of the time
+            self._entries.move_to_end(key)
+            return True
         weight = weigh(key, stored)
         if weight > self._max_bytes:
             return False

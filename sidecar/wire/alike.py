@@ -47,7 +47,7 @@ def nameless(head: RequestHead, own: list[Header]) -> RequestHead | None:
     for name in RequestHead.__slots__:
         setattr(copy, name, getattr(head, name))
     copy.headers = [header for header in head.headers if header[0] not in _NAMES]
-    copy.sorted = copy.kin = None
+    copy.sorted = copy.asking = copy.kin = None
     return copy
 
 

@@ -20,6 +20,7 @@ class RequestHead:
     """A request's head. `length`: body bytes to come, 0 for none, or CHUNKED."""
 
     __slots__ = (
+        "asking",
         "connection_tokens",
         "expects_continue",
         "headers",
@@ -58,11 +59,14 @@ class RequestHead:
     """The head whose field lines it has, `own` apart; None if there was none before it."""
     own: list[Header] | None
     """What it has beside its kin's lines: the ids it goes by. They are in `headers` too."""
+    asking: Any
+    """What whoever keeps answers has made of them, there too."""
     sorted: Any
     """What whoever sends the request on has made of its field lines. It is kept where they came first: in its kin."""
 
     def __init__(self) -> None:
         self.sorted = None
+        self.asking = None
         self.own = None
         self.kin = None
 
@@ -83,6 +87,7 @@ class ResponseHead:
         "dated",
         "http10",
         "keep_alive",
+        "kept",
         "kin",
         "length",
         "own",
@@ -103,6 +108,8 @@ class ResponseHead:
     """Whether it has a `Date`; told by whoever sets `relayed`."""
     relayed: Any
     """What whoever passes the response on has made of it. Heads of the same bytes share it."""
+    kept: Any
+    """What whoever keeps it has made of it, likewise."""
 
     def __init__(self) -> None:
         self._headers: list[Header] | None = None
@@ -110,6 +117,7 @@ class ResponseHead:
         self.kin = None
         self.own = _NOTHING
         self.relayed = None
+        self.kept = None
 
     @property
     def headers(self) -> list[Header]:

@@ -193,3 +193,37 @@ def test_a_header_that_the_upstream_never_sees_is_no_matter() -> None:
     place = world(ladder=(LastKnownGood(3600.0, (), unseen=frozenset({b"cookie"})),))
     learn(place, answer(b"200 OK"), request(b"Cookie: a=1"))
     assert [lose(place, request(*lines)).status for lines in [(b"Cookie: b=2",), (), (ALICE,)]] == [200, 200, 502]
+
+
+def test_what_heads_say_is_worked_out_for_each_rung() -> None:
+    """Two routes see the same head lines and declare different identities: neither gets what the other made of them."""
+    strict, loose = LastKnownGood(3600.0, (b"x-tenant",)), LastKnownGood(3600.0, (b"accept-language",))
+    place = world(ladder=(strict, loose))
+    tenants = [b"X-Tenant: one", b"X-Tenant: two"]
+    for _ in range(3):  # from the third time on the head is recognised by its bytes
+        for tenant in tenants:
+            learn(place, answer(b"200 OK", body=tenant), request(tenant))
+    assert len(place.store) == len(tenants) + 1
+    for tenant in tenants:
+        assert lose(place, request(tenant)).body == tenant
+
+
+@pytest.mark.parametrize("name", [b"X-Request-Id", b"Traceparent"])
+def test_an_identity_that_others_take_for_a_name_is_one(name: bytes) -> None:
+    """Heads that differ in an id alone count as alike, but not where the id is declared to say who asks."""
+    place = world(ladder=(LastKnownGood(3600.0, (name.lower(),)),))
+    values = [b"00-%032x-%016x-01" % (number, number) for number in range(1, 4)]
+    for _ in range(3):
+        for value in values:
+            learn(place, answer(b"200 OK", body=value), request(name + b": " + value))
+    for value in values:
+        assert lose(place, request(name + b": " + value)).body == value
+
+
+def test_an_answer_is_read_anew_when_its_head_is() -> None:
+    """The same request, and answers that differ in what they allow: each is kept or not for what it says itself."""
+    place = world()
+    for _ in range(3):
+        learn(place, answer(b"200 OK", body=b"open"))
+        learn(place, answer(b"200 OK", b"Cache-Control: no-store", body=b"secret"))
+    assert lose(place).body == b"open"
