@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from fixtures.process import Process, RunningSidecar, free_port
 from fixtures.upstream import Upstream
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, not wrong: how long an example takes decides nothing.
+settings.register_profile("sidecar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sidecar")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,7 @@ def learn(sidecar: RunningSidecar, path: str, *people: str) -> None:
 
 
 def test_two_hundred_callers_cost_a_slow_upstream_one_attempt_each_identity(
-    sidecar: RunningSidecar, upstreams: tuple[Upstream, Upstream]
+    sidecar: RunningSidecar, upstreams: tuple[Upstream, Upstream], record_property: Callable[[str, object], None]
 ) -> None:
     """Everybody gets the answer to who asks, and those who waited are told so."""
     upstream, _ = upstreams
@@ -96,15 +96,17 @@ def test_two_hundred_callers_cost_a_slow_upstream_one_attempt_each_identity(
     assert {(status, body) for status, _, body in answers} == {(200, b'{"for": "now"}')}
     asked = upstream.requests("/toggles/alice")[before:]
     counts = Counter(request.get("authorization") for request in asked)
+    sent = sum(counts.values())
+    record_property("figure", f"{CALLERS} callers of two identities, an upstream of 0.4 s: {sent} attempts")
     assert set(counts) == {"Basic alice", "Basic bob"}
-    assert sum(counts.values()) <= 4, "a connection may have taken longer than the first answers"
+    assert sent <= 4, "a connection may have taken longer than the first answers"
     collapsed = sum(status == b"sidecar; fwd=stale; collapsed" for _, status, _ in answers)
-    assert collapsed == CALLERS - sum(counts.values())
+    assert collapsed == CALLERS - sent
     assert sidecar.metric('sidecar_coalesced_total{route="toggles"}') == collapsed
 
 
 def test_an_upstream_that_hangs_is_asked_once_a_second(
-    sidecar: RunningSidecar, upstreams: tuple[Upstream, Upstream]
+    sidecar: RunningSidecar, upstreams: tuple[Upstream, Upstream], record_property: Callable[[str, object], None]
 ) -> None:
     """And all are given what is kept, none later than the deadline."""
     upstream, _ = upstreams
@@ -114,6 +116,7 @@ def test_an_upstream_that_hangs_is_asked_once_a_second(
     before = upstream.count("/toggles/hung")
     answers = all_at_once(sidecar.port, "/toggles/hung", "alice")
     sent = upstream.count("/toggles/hung") - before
+    record_property("figure", f"{CALLERS} callers, an upstream that hangs for 3 s: {sent} attempts")
     assert {(status, body) for status, _, body in answers} == {(200, b'{"is": "kept"}')}
     assert 1 <= sent <= 4
 

@@ -23,6 +23,7 @@ from sidecar.proxy.target import Target
 from sidecar.stores.memory import MemoryStore
 from sidecar.wire.client import ClientConnection
 from sidecar.wire.errors import UpstreamError
+from sidecar.wire.known import KnownRequests
 from sidecar.wire.message import Header, RequestHead, ResponseHead
 from sidecar.wire.parse import RequestParser, ResponseParser
 from sidecar.wire.pool import Pool
@@ -448,9 +449,15 @@ def parsed(data: bytes, method: bytes = b"GET") -> tuple[ResponseHead, bytes]:
     return ResponseParser().parse(head + end, method), body
 
 
-def request_head(data: bytes) -> RequestHead:
-    """A request's head."""
-    return RequestParser(max_headers=100).parse(data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+def request_head(data: bytes, known: KnownRequests | None = None) -> RequestHead:
+    """A request's head: recognised, if it came before to who knows them."""
+    data = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    head = None if known is None else known.recognise(data)
+    if head is None:
+        head = RequestParser(max_headers=100).parse(data)
+        if known is not None:
+            known.learn(data, head)
+    return head
 
 
 def a_target(name: str = "http://one", **changed: Any) -> tuple[Target, Lines]:
@@ -491,6 +498,7 @@ class World:
         self.spare_upstream = an_upstream(self.clock, [self.spare_target], name="replica")
         self.route = a_route(self.clock, self.upstream, self.told, retry=retry, **route)
         self.store = MemoryStore(1_000_000)
+        self.known = KnownRequests()
         self.gateway = Gateway(
             router=Router([(Match(prefix=b"/"), self.route)]),
             timers=self.timers,
@@ -525,7 +533,7 @@ class World:
     def ask(self, data: bytes = GET, caller: Caller | None = None) -> tuple[Exchange, Caller]:
         """A caller sends a request; its body, if all of it is in `data`, comes with it."""
         caller = caller or Caller()
-        exchange = self.gateway.accept(cast("ServerConnection", caller), request_head(data))
+        exchange = self.gateway.accept(cast("ServerConnection", caller), request_head(data, self.known))
         body = data.partition(b"\r\n\r\n")[2]
         if body:
             exchange.request_body(body)
