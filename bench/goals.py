@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.figures import Figures
-from bench.lineup import ENVOY, SIDECAR
+from bench.lineup import ENVOY, SIDECAR, WATCHED
 
 _Read = Callable[[Figures], float | None]
 
@@ -35,8 +35,14 @@ def _own(figure: str) -> _Read:
     return lambda figures: figures.median(SIDECAR.name, figure)
 
 
+def _watched(figures: Figures) -> float | None:
+    mine, theirs = figures.median(WATCHED.name, "cpu_plain"), figures.median(ENVOY.name, "cpu_plain")
+    return mine / theirs if mine is not None and theirs is not None else None
+
+
 GOALS = (
     Goal("CPU per request ÷ Envoy's, plain GET", 0.80, 0.50, _ratio("cpu_plain")),
+    Goal("the same with everything on that watches", 0.85, 0.60, _watched),
     Goal("the same with a TLS upstream", 0.90, 0.60, _ratio("cpu_tls")),
     Goal("the same for a refusal with the breaker open", 0.60, 0.40, _ratio("cpu_refused")),
     Goal(

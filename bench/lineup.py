@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.child import Child
 from bench.origin import Origin, user_directive
 from bench.place import Cores, executable, free_port, render, script
+from bench.watchers import silence
 
 Find = Callable[[], str | None]
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -32,6 +33,8 @@ class Proxy:
     lacks: str = ""
     """Features of the others that its configuration cannot express."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    watched: bool = False
+    """Whether everybody who may watch does: see `watchers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Running:
 
     child: Child
     port: int
+    admin_port: int
 
 
 def _on_path(name: str) -> Find:
@@ -130,7 +134,9 @@ AIOHTTP = Proxy(
     refusal="a constant 503 of its own",
     lacks="metrics, a breaker, retries on statuses",
 )
-LINEUP = (SIDECAR, ENVOY, TRAEFIK, CADDY, HAPROXY, NGINX, AIOHTTP)
+WATCHED = replace(SIDECAR, name="watched", package="the sidecar, watched by all", watched=True)
+"""With notifications and traces that nobody takes, and ten dashboards open."""
+LINEUP = (SIDECAR, WATCHED, ENVOY, TRAEFIK, CADDY, HAPROXY, NGINX, AIOHTTP)
 BY_NAME = {proxy.name: proxy for proxy in LINEUP}
 
 
@@ -147,8 +153,10 @@ def start(proxy: Proxy, *, origin: Origin, cores: Cores, folder: Path, stack: Ex
     values = _values(proxy, port, origin, folder)
     render(proxy.name, _config_folder(proxy, folder), values)
     arguments = [fill(argument, values) for argument in proxy.arguments]
+    if proxy.watched:
+        stack.enter_context(silence(int(values["silent_port"])))
     child = Child(proxy.name, [program, *arguments], core=cores.proxy, folder=folder, env=proxy.environment)
-    return Running(child=stack.enter_context(child), port=port)
+    return Running(child=stack.enter_context(child), port=port, admin_port=int(values["admin_port"]))
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -177,6 +185,7 @@ def _values(proxy: Proxy, port: int, origin: Origin, folder: Path) -> dict[str, 
     return {
         "port": str(port),
         "admin_port": str(free_port()),
+        "silent_port": str(free_port()),
         "origin_port": str(origin.plain),
         "tls_port": str(origin.tls),
         "failing_port": str(origin.failing),

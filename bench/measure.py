@@ -13,6 +13,7 @@ from bench.procfs import cpu_time, resident_mb
 from bench.saturate import Saturation, saturate
 from bench.setting import Setting
 from bench.steady import idle_connections, steady
+from bench.watchers import dashboards
 from bench.workloads import DOWNLOAD, PLAIN, WORKLOADS, Workload, prepare
 
 RATE = 1000
@@ -80,6 +81,8 @@ def measure(proxy: Proxy, place: Setting, plan: Plan, figures: Figures, step: St
         figures.add(proxy.name, "start", up.seconds)
         time.sleep(_SETTLE)
         figures.add(proxy.name, "rss_idle", resident_mb(up.running.child.pid))
+        if proxy.watched:
+            stack.enter_context(dashboards(up.running.admin_port))
         for name, part in _parts(proxy, up.running, plan, figures).items():
             step(name)
             try:
