@@ -1,5 +1,6 @@
 """All counters of the process, and the scrape that shows them."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -59,10 +60,11 @@ class Prometheus:
         self._wall = wall
         self._routes: dict[str, RouteMetrics] = {}
         self._read: dict[str, tuple[Family, Read]] = {}
-        self._series: dict[str, dict[Sequence[str], bytes]] = {}
+        self._shown: dict[str, dict[Sequence[str], _Shown]] = {}
         self._process: ProcessMetrics | None = None
         self._on_transition: Transition | None = None
         self._on_explained: Explanation | None = None
+        self._is_newest = True
         self._reloads = Counts(families.CONFIG_RELOADS)
         self._reloads.update({("ok",): 0, ("rejected",): 0})
 
@@ -88,6 +90,7 @@ class Prometheus:
     def config_loaded(self, *, ok: bool) -> None:
         """A configuration was taken, the one at start included, or was rejected."""
         self._reloads["ok" if ok else "rejected",] += 1
+        self._is_newest = ok
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format
         """Adds a gauge whose series are read at every scrape. The same name again takes its place."""
@@ -193,20 +196,34 @@ class Prometheus:
         yield families.IN_FLIGHT, self._lines(families.IN_FLIGHT, (((r.name,), r.in_flight) for r in matched))
         yield families.TUNNELS, self._lines(families.TUNNELS, (((r.name,), r.tunnels) for r in matched))
         yield families.CONFIG_RELOADS, [self._reloads.lines()]
+        yield families.CONFIG_TAKEN, self._lines(families.CONFIG_TAKEN, [((), int(self._is_newest))])
         for family, read in list(self._read.values()):
             yield family, self._lines(family, read())
 
     def _lines(self, family: Family, samples: Iterable[tuple[Sequence[str], float]]) -> list[bytes]:
         """At once, not bit by bit: what is read must not change under the reading."""
-        known = self._series.setdefault(family.name, {})
+        known = self._shown.setdefault(family.name, {})
         lines = []
         for values, value in samples:
-            series = known.get(values)
-            if series is None:
-                series = known[values] = f"{family.name}{labels(family.labels, values)} ".encode()
-            # Most gauges are whole numbers, and `number` takes half as long as the rest of the line.
-            lines.append(b"%b%d\n" % (series, value) if type(value) is int else b"%b%b\n" % (series, number(value)))
+            shown = known.get(values)
+            if shown is None:
+                shown = known[values] = _Shown(f"{family.name}{labels(family.labels, values)} ".encode())
+            if shown.value != value:
+                shown.value = value
+                shown.line = b"%b%b\n" % (shown.series, number(value))
+            lines.append(shown.line)
         return lines
+
+
+class _Shown:
+    """What the last scrape said of a series. Most gauges move rarely: their line is ready."""
+
+    __slots__ = ("line", "series", "value")
+
+    def __init__(self, series: bytes) -> None:
+        self.series = series
+        self.value = math.nan
+        self.line = b""
 
 
 def _requests(routes: Iterable[RouteMetrics]) -> Iterator[bytes]:

@@ -234,6 +234,14 @@ def test_configurations_are_counted() -> None:
     assert value(samples, "sidecar_config_reloads_total", result="rejected") == 1
 
 
+def test_a_rejected_configuration_shows_until_one_is_taken() -> None:
+    """What runs is not what is written: true for as long as it is, however long ago it was rejected."""
+    prometheus = Prometheus()
+    for taken in (True, False, False, True):
+        prometheus.config_loaded(ok=taken)
+        assert value(read(prometheus, openmetrics=False), "sidecar_config_last_reload_successful") == taken
+
+
 def test_totals_agree_with_the_scrape() -> None:
     """/status and /metrics are two views of the same counters."""
     totals = used().totals("toggles")
