@@ -94,11 +94,11 @@ class Prometheus:
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format
         """Adds a gauge whose series are read at every scrape. The same name again takes its place."""
-        self._read[name] = (Family(name, "gauge", labels, help), read)
+        self._show(Family(name, "gauge", labels, help), read)
 
     def counter(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the same
         """The same for a count that somebody else keeps. `name` ends in `_total`."""
-        self._read[name] = (Family(name, "counter", labels, help), read)
+        self._show(Family(name, "counter", labels, help), read)
 
     def families(self) -> list[Family]:
         """Everything a scrape shows but `process_*` and `sidecar_build_info`."""
@@ -157,6 +157,10 @@ class Prometheus:
     def content_type(openmetrics: bool) -> str:  # noqa: FBT001 - the two formats
         """The media type of `render`'s answer."""
         return OPENMETRICS_TYPE if openmetrics else TEXT_TYPE
+
+    def _show(self, family: Family, read: Read) -> None:
+        self._read[family.name] = (family, read)
+        self._shown.pop(family.name, None)
 
     def _changed(self, route: str, old: str, new: str, open_for: float) -> None:
         if self._on_transition is not None:

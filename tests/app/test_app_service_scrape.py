@@ -92,7 +92,7 @@ def invented(sidecar: RunningSidecar) -> None:
 
 
 def test_strangers_make_no_series(sidecar: RunningSidecar) -> None:
-    """Ten thousand random paths, queries, hosts, ids, methods: after the first thousand nothing new is counted apart."""
+    """Ten thousand random paths, queries, hosts, ids, methods: after the first thousand nothing new is counted."""
     for _ in range(10):
         pipelined(sidecar, 90)
     for _ in range(100):

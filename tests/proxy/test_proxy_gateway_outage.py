@@ -8,12 +8,13 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
-from fixtures.promql import RULES, promtool
+from fixtures.policies import Pool as Figures
+from fixtures.promql import DASHBOARDS, RULES, dashboard_queries, promtool, series_named
 from proxy_fakes import HELLO, Caller, HandClock, Line, Lines, Middle, World
 
 from sidecar import config
@@ -88,7 +89,13 @@ class Outage(World):
         for upstream in built.upstreams.values():
             for endpoint in upstream.endpoints:
                 cast("Target", endpoint).pool = cast("Pool", self.connections)
-        gauges.show(self.prometheus, routes=built.routes, upstreams=built.upstreams.values(), pools={})
+        gauges.show(
+            self.prometheus,
+            routes=built.routes,
+            upstreams=built.upstreams.values(),
+            pools={"connect": [Figures(1, 2)]},
+            access_log=NoLoss(),
+        )
         self.gateway = Gateway(
             router=built.router,
             timers=self.timers,
@@ -117,7 +124,7 @@ def as_series(scrapes: list[str]) -> Samples:
     series: Samples = defaultdict(list)
     for number, scrape in enumerate(scrapes):
         for line in scrape.splitlines():
-            if line.startswith("sidecar_"):
+            if not line.startswith("#"):
                 name, _, value = line.rpartition(" ")
                 values = series[name]
                 values += ["_"] * (number - len(values))
@@ -131,31 +138,35 @@ def labelled(name: str) -> str:
     return f'{family}{{job="app",instance="a",{labels}' if labels else f'{family}{{job="app",instance="a"}}'
 
 
-def predicted(series: Samples, directory: Path) -> dict[tuple[str, str], list[int]]:
-    """Seconds since the outage began at which each alert fires, by its name and route, as promtool says.
+def answered(series: Samples, directory: Path, asked: Sequence[tuple[str, int]]) -> list[tuple[str, int, str]]:
+    """Expression, seconds and what Prometheus answers, for each of them that has an answer.
 
-    It is asked to expect none, at every moment, and complains of each.
+    promtool is asked to expect none, and complains of each.
     """
     scrapes = max(map(len, series.values()))
-    moments = [
-        {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{number * SCRAPE}s", "exp_samples": []}
-        for number in range(scrapes)
-    ]
     inputs = [{"series": labelled(name), "values": " ".join(values)} for name, values in series.items()]
     inputs.append({"series": 'up{job="app",instance="a"}', "values": f"1x{scrapes}"})
+    questions = [{"expr": expr, "eval_time": f"{at}s", "exp_samples": []} for expr, at in asked]
     document = {
         "rule_files": [str(file) for file in RULES],
         "evaluation_interval": f"{SCRAPE}s",
-        "tests": [{"interval": f"{SCRAPE}s", "input_series": inputs, "promql_expr_test": moments}],
+        "tests": [{"interval": f"{SCRAPE}s", "input_series": inputs, "promql_expr_test": questions}],
     }
     file = directory / "outage.json"  # JSON is YAML
     file.write_text(json.dumps(document))
     _, said = promtool("test", "rules", file)
+    found = re.findall(r'expr: (".*"), time: (\S+),\n\s+exp: nil\n\s+got: (.*)', said)
+    return [(json.loads(expr), _seconds(at), got) for expr, at, got in found]
+
+
+def predicted(series: Samples, directory: Path) -> dict[tuple[str, str], list[int]]:
+    """Seconds since the outage began at which each alert fires, by its name and route, as promtool says."""
+    moments = range(0, max(map(len, series.values())) * SCRAPE, SCRAPE)
     fired = defaultdict(list)
-    for moment, got in re.findall(r"time: (\S+),\n\s+exp: nil\n\s+got: (.*)", said):
+    for _, at, got in answered(series, directory, [('ALERTS{alertstate="firing"}', at) for at in moments]):
         for labels in re.findall(r"\{([^}]*)\}", got):
             found = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-            fired[found["alertname"], found.get("route", "")].append(_seconds(moment) - BEFORE)
+            fired[found["alertname"], found.get("route", "")].append(at - BEFORE)
     return fired
 
 
@@ -169,10 +180,17 @@ def clock(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
+class NoLoss:
+    """An access log that lost nothing."""
+
+    dropped = 0
+
+
 class Story(NamedTuple):
     """What happened, and what promtool says of it."""
 
     outage: Outage
+    series: Samples
     fired: dict[tuple[str, str], list[int]]
 
 
@@ -181,7 +199,8 @@ def told(ill: int, directory: Path) -> Story:
     outage = Outage()
     scrapes = list(outage.play(ill))
     outage.advance(60.0)
-    return Story(outage, predicted(as_series(scrapes), directory))
+    series = as_series(scrapes)
+    return Story(outage, series, predicted(series, directory))
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +247,25 @@ def test_the_metrics_counted_what_callers_saw(story: Story) -> None:
         "fail_closed": len(failed),
     }
     assert set(totals["search"].by_outcome) == {"ok", "last_known_good"}
+
+
+def test_the_dashboard_shows_it(story: Story, tmp_path: Path) -> None:
+    """In the middle of it, and just after it, every query of every panel has an answer, but for what did not happen."""
+    (file,) = DASHBOARDS
+    queries = sorted(set(dashboard_queries(json.loads(file.read_text()))))
+    moments = (BEFORE + 60, BEFORE + OUTAGE + 60)
+    found = answered(story.series, tmp_path, [(query, at) for query in queries for at in moments])
+    silent = set(queries) - {query for query, _, got in found if got != "nil"}
+    quiet = {name for query in silent for name in series_named(query)}
+    assert quiet == {
+        "sidecar_admin_actions_total",
+        "sidecar_endpoint_healthy",
+        "sidecar_hedges_total",
+        "sidecar_queued",
+        "sidecar_retries_denied_total",
+        "sidecar_retries_total",
+        "sidecar_would_refuse_total",
+    }
 
 
 def test_a_minute_of_it_wakes_nobody(tmp_path: Path) -> None:
