@@ -6,9 +6,8 @@ says which alerts fire when.
 
 import json
 import re
-import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -209,7 +208,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return told(OUTAGE, tmp_path_factory.mktemp("rules"))
 
 
-def test_three_alerts_fire_once_and_resolve(story: Story) -> None:
+def test_three_alerts_fire_once_and_resolve(story: Story, record_property: Callable[[str, object], None]) -> None:
     """None before the outage, none that is about something else, each without a gap, all over soon after its end."""
     assert set(story.fired) == {
         ("SidecarFailClosed", "toggles"),
@@ -218,7 +217,9 @@ def test_three_alerts_fire_once_and_resolve(story: Story) -> None:
         ("SidecarFallback", "search"),
     }
     for (name, route), moments in sorted(story.fired.items(), key=lambda item: item[1]):
-        sys.stdout.write(f"{name} of {route} fires at {clock(moments[0])}, is over at {clock(moments[-1] + SCRAPE)}\n")
+        record_property(
+            "figure", f"{name} of {route} fires at {clock(moments[0])}, is over at {clock(moments[-1] + SCRAPE)}"
+        )
         assert moments == list(range(moments[0], moments[-1] + 1, SCRAPE)), "it flapped"
         assert 0 < moments[0] < OUTAGE + 120
         assert OUTAGE < moments[-1] < OUTAGE + 330
