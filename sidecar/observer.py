@@ -13,8 +13,13 @@ class RouteObserver(Protocol):
     def request_started(self) -> None:
         """A request was matched to the route."""
 
-    def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None:
-        """Its last byte was written, or its caller left (`code` 499). `seconds`: since its head was read."""
+    def request_finished(
+        self, method: bytes, code: int, outcome: str, seconds: float, traceparent: bytes | None = None
+    ) -> None:
+        """Its last byte was written, or its caller left (`code` 499).
+
+        `seconds`: since its head was read. `traceparent`: the trace it is part of, valid; None where it has none.
+        """
 
     def attempt_finished(self, upstream: str, result: str, connect: float, first_byte: float, total: float) -> None:
         """One attempt was judged.
@@ -79,7 +84,9 @@ class Silent:
         return self
 
     def request_started(self) -> None: ...
-    def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None: ...
+    def request_finished(
+        self, method: bytes, code: int, outcome: str, seconds: float, traceparent: bytes | None = None
+    ) -> None: ...
     def attempt_finished(self, upstream: str, result: str, connect: float, first_byte: float, total: float) -> None: ...
     def explained(self, upstream: str, reason: str, detail: str) -> None: ...
     def retried(self, reason: str) -> None: ...

@@ -8,6 +8,7 @@ Machines' answers close the connection: whoever comes next on it might ask for s
 import asyncio
 import importlib
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from sidecar.admin.actions import Actions
@@ -25,7 +26,10 @@ PATIENCE: Final = 10.0
 """Seconds for a request's head to come."""
 
 _log = logging.getLogger("sidecar.admin")
-_LINES: Final = b"".join(f"{name}: {value}\r\n".encode() for name, value in FIXED_HEADERS.items())
+_FIXED: Final = b"".join(f"{name}: {value}\r\n".encode() for name, value in FIXED_HEADERS.items())
+_FAILED: Final = 500, "application/json", b'{"error":"internal error"}'
+
+Pieces = Callable[[bool], Iterator[bytes]]
 
 
 class Running:
@@ -110,7 +114,11 @@ class Front(asyncio.Protocol):
             return
         self._impatient.cancel()
         self._transport.pause_reading()
-        answer = self._for_machines(self._buffer[:end]) if end >= 4 else None
+        head = _for_machines(self._buffer[:end]) if end >= 4 else None
+        if head is not None and head.path == b"/metrics" and self._views.metrics_pieces is not None:
+            spawn(self._scraped(head, self._views.metrics_pieces), name="scrape")
+            return
+        answer = None if head is None else self._answer(head)
         if answer is None:
             spawn(self._lead_on(), name="admin connection")
         else:
@@ -126,32 +134,35 @@ class Front(asyncio.Protocol):
         """Closes at once."""
         self._transport.abort()
 
-    def _for_machines(self, data: bytes) -> bytes | None:
-        try:
-            head = RequestParser().parse(data)
-        except BadRequest:
-            return None
-        if head.length or head.method not in (b"GET", b"HEAD"):
-            return None
-        return self._answer(head)
-
     def _answer(self, head: RequestHead) -> bytes | None:
-        accept = [value.decode("latin-1") for low, _, value in head.headers if low == b"accept"]
+        openmetrics = wants_openmetrics(_accepted(head))
         try:
-            shown = self._views.show(head.path.decode("latin-1"), openmetrics=wants_openmetrics(accept))
+            shown = self._views.show(head.path.decode("latin-1"), openmetrics=openmetrics)
         except Exception:  # noqa: BLE001 - whatever failed, the port answers
             _log.exception("the answer to %s failed", head.path)
-            shown = (500, "application/json", b'{"error":"internal error"}')
+            shown = _FAILED
         if shown is None:
             return None
         status, kind, body = shown
-        lines = b"%bContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n%b\r\n" % (
-            STATUS_LINES[status],
-            kind.encode(),
-            len(body),
-            _LINES,
-        )
+        lines = _lines(status, kind, len(body))
         return lines if head.method == b"HEAD" else lines + body
+
+    async def _scraped(self, head: RequestHead, pieces: Pieces) -> None:
+        """The scrape, made between other things: thousands of series would keep every caller waiting for ms."""
+        openmetrics = wants_openmetrics(_accepted(head))
+        status, kind, body = 200, self._views.metrics_type(openmetrics), []
+        try:
+            for piece in pieces(openmetrics):
+                body.append(piece)
+                await asyncio.sleep(0)
+        except Exception:  # noqa: BLE001 - whatever failed, the port answers
+            _log.exception("the answer to %s failed", head.path)
+            status, kind, body = _FAILED[0], _FAILED[1], [_FAILED[2]]
+        if self._transport.is_closing():
+            return
+        lines = _lines(status, kind, sum(map(len, body)))
+        self._transport.writelines([lines] if head.method == b"HEAD" else [lines, *body])
+        self._transport.close()
 
     async def _lead_on(self) -> None:
         """From here on the connection is aiohttp's, with everything that came on it."""
@@ -163,3 +174,24 @@ class Front(asyncio.Protocol):
         protocol.connection_made(self._transport)
         self._transport.resume_reading()
         protocol.data_received(self._buffer)
+
+
+def _for_machines(data: bytes) -> RequestHead | None:
+    try:
+        head = RequestParser().parse(data)
+    except BadRequest:
+        return None
+    return None if head.length or head.method not in (b"GET", b"HEAD") else head
+
+
+def _accepted(head: RequestHead) -> list[str]:
+    return [value.decode("latin-1") for low, _, value in head.headers if low == b"accept"]
+
+
+def _lines(status: int, kind: str, length: int) -> bytes:
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n%b\r\n" % (
+        STATUS_LINES[status],
+        kind.encode(),
+        length,
+        _FIXED,
+    )

@@ -1,6 +1,6 @@
 """What the admin port shows, and how a document becomes an answer. Knows no web framework."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ class Views:
     """The scrape; True asks for OpenMetrics."""
     metrics_type: Callable[[bool], str]
     """Its media type."""
+    metrics_pieces: Callable[[bool], Iterator[bytes]] | None = None
+    """The same scrape bit by bit, so that the loop turns in between; None: it is short."""
     status: Callable[[], Mapping[str, Any]]
     config: Callable[[], Mapping[str, Any]]
     """The effective configuration. Whoever makes it has hidden its secrets."""

@@ -241,6 +241,7 @@ class Service:
             ready=self.why_not_ready,
             metrics=self._prometheus.render,
             metrics_type=self._prometheus.content_type,
+            metrics_pieces=self._prometheus.pieces,
             status=Status(
                 routes=self._built.routes,
                 upstreams=self._built.upstreams.values(),

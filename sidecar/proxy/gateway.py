@@ -120,7 +120,7 @@ class Gateway:
             observer = route.observer
         method = exchange.method
         label = exchange.label
-        observer.request_finished(method, status, label, seconds)
+        observer.request_finished(method, status, label, seconds, exchange.traceparent)
         head = exchange.head
         attempts = exchange.attempts
         self._log.write(

@@ -8,7 +8,7 @@ Sources: prometheus.io/docs/instrumenting/exposition_formats, OpenMetrics 1.0.0 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,6 +55,16 @@ def number(value: float) -> bytes:
     return b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
 
 
+def annotated(lines: bytes, notes: Iterable[tuple[int, bytes]]) -> bytes:
+    """The same lines with something behind some of them, by their place."""
+    split: list[bytes] | None = None
+    for place, note in notes:
+        if split is None:
+            split = lines.split(b"\n")
+        split[place] += note
+    return lines if split is None else b"\n".join(split)
+
+
 class Counts(dict[tuple[object, ...], int]):
     """Counters of one family that share their first labels (the route); the key holds the rest.
 
@@ -79,6 +89,13 @@ class Counts(dict[tuple[object, ...], int]):
             self._template = template((self._series(key), "%d") for key in self)
             self._templated = len(self)
         return self._template % tuple(self.values())
+
+    def lines_with(self, exemplars: Mapping[tuple[object, ...], bytes]) -> bytes:
+        """The same with exemplars, by key."""
+        if not exemplars:
+            return self.lines()
+        places = {key: place for place, key in enumerate(self)}
+        return annotated(self.lines(), ((places[key], found) for key, found in exemplars.items()))
 
     def by(self, position: int) -> dict[str, int]:
         """Sums over everything but one part of the key."""

@@ -106,6 +106,12 @@ CONFIG_RELOADS: Final = Family(
     ("result",),
     "Times a configuration was loaded, the one at start included: ok or rejected.",
 )
+CONFIG_TAKEN: Final = Family(
+    "sidecar_config_last_reload_successful",
+    "gauge",
+    (),
+    "1 while what runs is the newest configuration, 0 since a newer one was rejected.",
+)
 
 COUNTED: Final = (
     REQUESTS,
@@ -125,4 +131,5 @@ COUNTED: Final = (
     IN_FLIGHT,
     TUNNELS,
     CONFIG_RELOADS,
+    CONFIG_TAKEN,
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from sidecar.policy.endpoints import Upstream
+from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.route import Route
 from sidecar.telemetry.prometheus import Prometheus
 
@@ -81,91 +82,32 @@ def show(
     `tls_reloads`: times that changed files were taken or not, by result. `handshake_failures`: how many, by listener.
     `admin_actions`: how many were asked for, by action and result.
     """
-    guarded = []
-    limited = []
     every = tuple(routes)
     for route in every:
         counters = prometheus.route(route.name)  # shows the route from now on, at 0
         if route.breaker is not None:
             counters.expect_transitions()
-            guarded.append(route)
-        if route.bulkhead is not None:
-            limited.append(route)
-    groups = tuple(upstreams)
-    prometheus.gauge(
-        "sidecar_breaker_state",
-        "1 for the state the route's breaker is in, 0 for the others.",
-        ("route", "state"),
-        lambda: _breakers(guarded),
-    )
-    prometheus.gauge(
-        "sidecar_queued",
-        "Requests that wait for a slot of the route's bulkhead.",
-        ("route",),
-        lambda: (((route.name,), _queued(route)) for route in every),
-    )
-    prometheus.gauge(
-        "sidecar_bulkhead_limit",
-        "Slots of the route's bulkhead; an adaptive one moves with the upstream's latency.",
-        ("route",),
-        lambda: _limits(limited),
-    )
-    prometheus.gauge(
-        "sidecar_endpoint_ejected",
-        "1 while the endpoint is ejected, otherwise 0.",
-        ("upstream", "endpoint"),
-        lambda: _ejected(groups),
-    )
-    prometheus.gauge(
-        "sidecar_endpoint_healthy",
-        "1 while health checks find the endpoint well, otherwise 0; it is well until they have failed.",
-        ("upstream", "endpoint"),
-        lambda: _healthy(groups),
-    )
-    prometheus.gauge(
-        "sidecar_connections",
-        "Connections to the upstream's endpoints: idle ones wait in the pool, active ones carry an exchange.",
-        ("upstream", "state"),
-        lambda: _connections(pools),
-    )
+    _show_breakers(prometheus, every)
+    _show_bulkheads(prometheus, every)
+    _show_endpoints(prometheus, tuple(upstreams))
+    _show_connections(prometheus, pools)
+    _show_ladders(prometheus, every)
     if kept is not None:
         _show_kept(prometheus, kept)
     if disk is not None:
         _show_disk(prometheus, disk)
-    prometheus.counter(
-        "sidecar_tls_reloads_total",
-        "Times that changed certificates, keys or authorities were taken (ok) or could not be used (rejected).",
-        ("result",),
-        tls_reloads,
-    )
-    prometheus.counter(
-        "sidecar_tls_handshake_failures_total",
-        "TLS handshakes of callers that were refused, by either side.",
-        ("listener",),
-        lambda: (((name,), count) for name, (count, _) in handshake_failures().items()),
-    )
-    prometheus.counter(
-        "sidecar_admin_actions_total",
-        "Actions asked for on the admin port, and what came of it: ok, invalid, denied.",
-        ("action", "result"),
-        admin_actions,
-    )
-    _show_actions(prometheus, every)
+    _show_tls(prometheus, tls_reloads, handshake_failures)
+    _show_actions(prometheus, every, admin_actions)
     if access_log is not None:
-        prometheus.counter(
-            "sidecar_access_log_dropped_total",
-            "Access-log lines lost because nobody read them or the disk was full.",
-            (),
-            lambda: [((), access_log.dropped)],
-        )
+        _show_access_log(prometheus, access_log)
 
 
-def _show_actions(prometheus: Prometheus, routes: Sequence[Route]) -> None:
+def _show_breakers(prometheus: Prometheus, routes: Sequence[Route]) -> None:
     prometheus.gauge(
-        "sidecar_fault_active",
-        "1 while an operator injects a fault into the route, otherwise 0.",
-        ("route",),
-        lambda: (((route.name,), int(route.fault is not None and route.fault.left > 0.0)) for route in routes),
+        "sidecar_breaker_state",
+        "1 for the state the route's breaker is in, 0 for the others.",
+        ("route", "state"),
+        lambda: _states(routes),
     )
     prometheus.gauge(
         "sidecar_breaker_forced",
@@ -174,6 +116,100 @@ def _show_actions(prometheus: Prometheus, routes: Sequence[Route]) -> None:
         lambda: (
             ((route.name,), int(route.breaker.forced() is not None)) for route in routes if route.breaker is not None
         ),
+    )
+
+
+def _show_bulkheads(prometheus: Prometheus, routes: Sequence[Route]) -> None:
+    prometheus.gauge(
+        "sidecar_queued",
+        "Requests that wait for a slot of the route's bulkhead.",
+        ("route",),
+        lambda: (((route.name,), _queued(route)) for route in routes),
+    )
+    prometheus.gauge(
+        "sidecar_bulkhead_limit",
+        "Slots of the route's bulkhead; an adaptive one moves with the upstream's latency.",
+        ("route",),
+        lambda: (((route.name,), route.bulkhead.limit) for route in routes if route.bulkhead is not None),
+    )
+
+
+def _show_endpoints(prometheus: Prometheus, upstreams: Sequence[Upstream]) -> None:
+    prometheus.gauge(
+        "sidecar_endpoint_ejected",
+        "1 while the endpoint is ejected, otherwise 0.",
+        ("upstream", "endpoint"),
+        lambda: _ejected(upstreams),
+    )
+    prometheus.gauge(
+        "sidecar_endpoint_healthy",
+        "1 while health checks find the endpoint well, otherwise 0; it is well until they have failed.",
+        ("upstream", "endpoint"),
+        lambda: _healthy(upstreams),
+    )
+
+
+def _show_connections(prometheus: Prometheus, pools: Mapping[str, Sequence[Connections]]) -> None:
+    prometheus.gauge(
+        "sidecar_connections",
+        "Connections to the upstream's endpoints: idle ones wait in the pool, active ones carry an exchange.",
+        ("upstream", "state"),
+        lambda: _connections(pools),
+    )
+
+
+def _show_ladders(prometheus: Prometheus, routes: Sequence[Route]) -> None:
+    bounds = [
+        ((route.name,), rung.max_age) for route in routes for rung in route.ladder if isinstance(rung, LastKnownGood)
+    ]
+    prometheus.gauge(
+        "sidecar_last_known_good_max_age_seconds",
+        "How old a kept answer may be to be given on the route.",
+        ("route",),
+        lambda: bounds,
+    )
+
+
+def _show_actions(prometheus: Prometheus, routes: Sequence[Route], admin_actions: Callable[[], _Samples]) -> None:
+    prometheus.gauge(
+        "sidecar_fault_active",
+        "1 while an operator injects a fault into the route, otherwise 0.",
+        ("route",),
+        lambda: (((route.name,), int(route.fault is not None and route.fault.left > 0.0)) for route in routes),
+    )
+    prometheus.counter(
+        "sidecar_admin_actions_total",
+        "Actions asked for on the admin port, and what came of it: ok, invalid, denied.",
+        ("action", "result"),
+        admin_actions,
+    )
+
+
+def _show_tls(
+    prometheus: Prometheus,
+    reloads: Callable[[], _Samples],
+    handshake_failures: Callable[[], Mapping[str, tuple[int, str]]],
+) -> None:
+    prometheus.counter(
+        "sidecar_tls_reloads_total",
+        "Times that changed certificates, keys or authorities were taken (ok) or could not be used (rejected).",
+        ("result",),
+        reloads,
+    )
+    prometheus.counter(
+        "sidecar_tls_handshake_failures_total",
+        "TLS handshakes of callers that were refused, by either side.",
+        ("listener",),
+        lambda: (((name,), count) for name, (count, _) in handshake_failures().items()),
+    )
+
+
+def _show_access_log(prometheus: Prometheus, access_log: Losing) -> None:
+    prometheus.counter(
+        "sidecar_access_log_dropped_total",
+        "Access-log lines lost because nobody read them or the disk was full.",
+        (),
+        lambda: [((), access_log.dropped)],
     )
 
 
@@ -207,9 +243,10 @@ def _show_disk(prometheus: Prometheus, disk: Disk) -> None:
     )
 
 
-def _breakers(routes: Iterable[Route]) -> _Samples:
+def _states(routes: Iterable[Route]) -> _Samples:
     for route in routes:
-        assert route.breaker is not None
+        if route.breaker is None:
+            continue
         now = route.breaker.state
         for state in STATES:
             yield (route.name, state), int(state == now)
@@ -217,12 +254,6 @@ def _breakers(routes: Iterable[Route]) -> _Samples:
 
 def _queued(route: Route) -> int:
     return 0 if route.bulkhead is None else route.bulkhead.queued
-
-
-def _limits(routes: Iterable[Route]) -> _Samples:
-    for route in routes:
-        assert route.bulkhead is not None
-        yield (route.name,), route.bulkhead.limit
 
 
 def _ejected(upstreams: Iterable[Upstream]) -> _Samples:

@@ -1,10 +1,10 @@
 """Durations in buckets: what a histogram series shows, and the quantiles estimated from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from sidecar.telemetry.exposition import Family, labels, template
+from sidecar.telemetry.exposition import Family, annotated, labels, template
 
 BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -22,13 +22,15 @@ class Histogram:
     includes its own value.
     """
 
-    __slots__ = ("_template", "bounds", "counts", "total")
+    __slots__ = ("_lines", "_shown", "_template", "bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float], family: Family, *values: str) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
         self._template = _template(bounds, family, values)
+        self._lines = b""
+        self._shown = -1
 
     @property
     def count(self) -> int:
@@ -36,9 +38,16 @@ class Histogram:
         return sum(self.counts)
 
     def lines(self) -> bytes:
-        """The `_bucket`, `_sum` and `_count` lines."""
-        cumulated = tuple(accumulate(self.counts))
-        return self._template % (*cumulated, self.total, cumulated[-1])
+        """The `_bucket`, `_sum` and `_count` lines; those of the last time, where nothing came since."""
+        count = sum(self.counts)
+        if count != self._shown:
+            self._lines = self._template % (*accumulate(self.counts), self.total, count)
+            self._shown = count
+        return self._lines
+
+    def lines_with(self, exemplars: Iterable[tuple[int, bytes]]) -> bytes:
+        """The same with exemplars, by their bucket's place."""
+        return annotated(self.lines(), exemplars)
 
     def quantile(self, share: float) -> float | None:
         """The value below which `share` of all lie, interpolated inside its bucket; None of nothing.

@@ -8,7 +8,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from sidecar.clock import WALL, Clock
+from sidecar.policy.reasons import OK
 from sidecar.telemetry import families
+from sidecar.telemetry.exemplars import FLAGS, RECORDED, Exemplars
 from sidecar.telemetry.exposition import Counts
 from sidecar.telemetry.histogram import Histogram
 
@@ -56,6 +59,7 @@ class RouteMetrics:
         "coalescings",
         "denied",
         "duration",
+        "exemplars",
         "fallbacks",
         "faults",
         "hedges",
@@ -72,7 +76,12 @@ class RouteMetrics:
     )
 
     def __init__(
-        self, name: str, bounds: Sequence[float], on_transition: Transition, on_explained: Explanation = _unheard
+        self,
+        name: str,
+        bounds: Sequence[float],
+        on_transition: Transition,
+        on_explained: Explanation = _unheard,
+        wall: Clock = WALL,
     ) -> None:
         self.name = name
         self._bounds = bounds
@@ -83,6 +92,7 @@ class RouteMetrics:
         """Open ones."""
         self.requests = Counts(families.REQUESTS, name)
         self.duration = Histogram(bounds, families.REQUEST_DURATION, name)
+        self.exemplars = Exemplars(len(bounds) + 1, wall)
         self.upstreams: dict[str, UpstreamTimes] = {}
         self.retries = Counts(families.RETRIES, name)
         self.denied = Counts(families.RETRIES_DENIED, name)
@@ -113,14 +123,21 @@ class RouteMetrics:
         """See `RouteObserver`."""
         self.started += 1
 
-    def request_finished(self, method: bytes, code: int, outcome: str, seconds: float) -> None:
+    def request_finished(
+        self, method: bytes, code: int, outcome: str, seconds: float, traceparent: bytes | None = None
+    ) -> None:
         """See `RouteObserver`."""
         if method not in METHODS:
             method = b"OTHER"
         self.requests[method, code, outcome] += 1
         duration = self.duration
-        duration.counts[bisect_left(self._bounds, seconds)] += 1
+        bucket = bisect_left(self._bounds, seconds)
+        duration.counts[bucket] += 1
         duration.total += seconds
+        if traceparent is not None:
+            exemplars = self.exemplars
+            if exemplars.wanted[bucket] or outcome != OK or traceparent[FLAGS] in RECORDED:
+                exemplars.take(bucket, seconds, traceparent, None if outcome == OK else (method, code, outcome))
 
     def attempt_finished(self, upstream: str, result: str, connect: float, first_byte: float, total: float) -> None:
         """See `RouteObserver`."""

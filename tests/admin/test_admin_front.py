@@ -3,7 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
@@ -71,6 +72,46 @@ async def test_people_are_led_on_with_what_they_have_said(running: Running) -> N
             assert posted.status == 405
         async with session.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as metrics:
             assert await metrics.read() == b"open"
+
+
+async def test_a_long_scrape_lets_others_have_their_turn() -> None:
+    """Between two pieces the loop turns; what comes is whole, and has its length."""
+    turns = 0
+    made_at = []
+
+    def pieces(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - a view's signature
+        for number in range(4):
+            made_at.append(turns)
+            yield b"%d" % number
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn) if turns < 10_000 and len(made_at) < 4 else None
+
+    door = await start(replace(views(), metrics_pieces=pieces), "127.0.0.1", 0)
+    turn()
+    answer = await said(door.port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    head = await said(door.port, b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    await door.close()
+    assert len(set(made_at[:4])) == 4
+    assert b"\r\nContent-Length: 4\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n0123")
+    assert head == answer.removesuffix(b"0123")
+
+
+async def test_a_scrape_that_fails_half_way_is_an_error() -> None:
+    """Never half a scrape under a 200, and never a traceback to whoever asked."""
+
+    def pieces(openmetrics: bool) -> Iterator[bytes]:  # noqa: FBT001 - a view's signature
+        yield b"half"
+        raise RuntimeError("a secret")
+
+    door = await start(replace(views(), metrics_pieces=pieces), "127.0.0.1", 0)
+    answer = await said(door.port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    await door.close()
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(b'\r\n\r\n{"error":"internal error"}')
 
 
 async def test_an_endless_head_is_refused(running: Running) -> None:

@@ -55,7 +55,7 @@ def test_an_idle_connection_serves_at_once() -> None:
         ("toggles", b"GET", b"/a", b"q=1", 200, "ok", "", 0.5, 0.5, 1, 0, len(caller.written), b"r-1", "")
     ]
     assert world.told.of("attempt_finished") == [["connect", "ok", -1.0, 0.5, 0.5]]
-    assert world.told.of("request_finished") == [[b"GET", 200, "ok", 0.5]]
+    assert world.told.of("request_finished") == [[b"GET", 200, "ok", 0.5, trace]]
     world.at_rest()
 
 

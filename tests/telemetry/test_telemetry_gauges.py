@@ -8,6 +8,7 @@ from fixtures.policies import KEPT, Pool, World
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.policy.bulkhead import Bulkhead
+from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.health import Health
 from sidecar.policy.outcome import Verdict
 from sidecar.telemetry import gauges
@@ -111,6 +112,15 @@ def test_a_bulkhead_shows_its_limit_and_who_waits(world: World) -> None:
     assert about("sidecar_bulkhead_limit") == {"guarded": 1}
     bulkhead.limit = 7
     assert about("sidecar_bulkhead_limit") == {"guarded": 7}
+
+
+def test_how_old_an_answer_may_be(world: World) -> None:
+    """The ladder's own bound, so that an age can be compared with it; nothing where no answer is kept."""
+    world.routes[0].ladder = (LastKnownGood(max_age=3600.0, identity=()),)
+    made = Prometheus()
+    gauges.show(made, routes=world.routes, upstreams=[], pools={})
+    name = "sidecar_last_known_good_max_age_seconds"
+    assert {key: value for key, value in shown(made).items() if key[0] == name} == {(name, "guarded"): 3600}
 
 
 def test_an_ejected_endpoint_shows_until_it_is_back(world: World, prometheus: Prometheus) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from sidecar import __version__
 from sidecar.telemetry import families
-from sidecar.telemetry.prometheus import Prometheus
+from sidecar.telemetry.prometheus import PIECE, Prometheus
 
 NOW = 1_800_000_000.0
 
@@ -121,6 +121,33 @@ def test_both_formats_say_the_same() -> None:
     assert {name for name, _ in text} == {name for name, _ in openmetrics}
 
 
+def test_a_scrape_in_pieces_is_the_scrape() -> None:
+    """Whoever makes it bit by bit has small bits, and the same in the end, whatever is counted in between."""
+    prometheus = used()
+    for number in range(100):
+        prometheus.route(f"route-{number}").attempt_finished("a", "ok", 0.1, 0.1, 0.1)
+    whole = read(prometheus, openmetrics=True)
+    pieces = []
+    for number, piece in enumerate(prometheus.pieces(openmetrics=True)):
+        pieces.append(piece)
+        prometheus.route(f"late-{number}").refused("breaker_open")
+        prometheus.gauge(f"sidecar_late_{number}", "Late.", ("route",), lambda: [(("a",), 1)])
+    assert len(pieces) > 5
+    assert max(map(len, pieces)) < 2 * PIECE
+    found = without_process(flat(openmetrics_families(b"".join(pieces).decode())))
+    assert {key: number for key, number in found.items() if "late" not in key[0]} == without_process(whole)
+
+
+def test_a_histogram_that_moved_after_a_scrape_shows_it_in_the_next() -> None:
+    """What is kept of a scrape is never older than the counts."""
+    prometheus = used()
+    for expected in (3, 4):
+        prometheus.route("toggles").request_finished(b"GET", 200, "ok", 0.0)
+        samples = read(prometheus, openmetrics=False)
+        assert value(samples, "sidecar_request_duration_seconds_count", route="toggles") == expected
+        assert read(prometheus, openmetrics=False).keys() == samples.keys()
+
+
 def test_promtool_finds_nothing_to_complain_about() -> None:
     """Prometheus's own checker accepts the scrape, its conventions on names and types included."""
     promtool = shutil.which("promtool")
@@ -205,6 +232,14 @@ def test_configurations_are_counted() -> None:
     samples = read(prometheus, openmetrics=False)
     assert value(samples, "sidecar_config_reloads_total", result="ok") == 2
     assert value(samples, "sidecar_config_reloads_total", result="rejected") == 1
+
+
+def test_a_rejected_configuration_shows_until_one_is_taken() -> None:
+    """What runs is not what is written: true for as long as it is, however long ago it was rejected."""
+    prometheus = Prometheus()
+    for taken in (True, False, False, True):
+        prometheus.config_loaded(ok=taken)
+        assert value(read(prometheus, openmetrics=False), "sidecar_config_last_reload_successful") == taken
 
 
 def test_totals_agree_with_the_scrape() -> None:
