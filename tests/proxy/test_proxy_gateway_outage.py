@@ -24,6 +24,7 @@ from sidecar.proxy.target import Target
 from sidecar.stores.memory import MemoryStore
 from sidecar.telemetry import gauges
 from sidecar.telemetry.prometheus import Prometheus
+from sidecar.wire.known import KnownRequests
 from sidecar.wire.pool import Pool
 from sidecar.wire.timers import Timers
 
@@ -80,6 +81,7 @@ class Outage(World):
         self.clock, self.wall = HandClock(), HandClock(1_700_000_000.0)
         self._later: list[Any] = []
         self.log: list[tuple[Any, ...]] = []
+        self.known = KnownRequests()
         self.timers = Timers(self._call_later, self.clock)
         self.prometheus = Prometheus(wall=self.wall)
         self.connections = Always(self)
