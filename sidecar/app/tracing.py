@@ -12,10 +12,10 @@ from sidecar.telemetry.prometheus import Prometheus
 from sidecar.telemetry.span_export import Collector, SpanExport
 
 MESSAGE_TIMEOUT: Final = 5.0
-"""Seconds for one message to the collector, its retries included."""
+"""Seconds without a byte of the collector's answer, after which a message is given up."""
 LAST_WORDS: Final = 2.0
 """Seconds that the end of the process waits for the last spans."""
-_NEEDED: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+_NEEDED: Final = ("opentelemetry.proto", "opentelemetry.sdk", "requests")
 
 
 class Tracing:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import upstream as scripted
-from fixtures.collector import PATH, Collector, spans_in
+from fixtures.collector import PATH, TAKEN, Collector, read, spans_in
 
 from sidecar.telemetry import otlp, process_log
 from sidecar.telemetry.tracing import AttemptFacts, RequestFacts
@@ -52,18 +52,18 @@ def test_the_path_is_added_once(written: str, sent: str) -> None:
 
 def test_the_environment_says_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenTelemetry's own variables win over our defaults."""
-    assert otlp.resource().attributes["service.name"] == "sidecar"
+    assert otlp.resource()["service.name"] == "sidecar"
     monkeypatch.setenv("OTEL_SERVICE_NAME", "connect-sidecar")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=pod-7")
-    named = otlp.resource().attributes
+    named = otlp.resource()
     assert (named["service.name"], named["k8s.pod.name"]) == ("connect-sidecar", "pod-7")
 
 
 def test_times_are_unix_nanoseconds() -> None:
     """Of the request and of its attempts, by the one difference of the clocks."""
-    request, attempt = otlp.spans(facts(attempts=(an_attempt("ok", 200),)), otlp.resource())
-    assert (request.start_time, request.end_time) == (1010 * 10**9, 1012 * 10**9)
-    assert (attempt.start_time, attempt.end_time) == (1010_500_000_000, 1011 * 10**9)
+    request, attempt = read(otlp.message([facts(attempts=(an_attempt("ok", 200),))], otlp.resource()))
+    assert (request.began, request.ended) == (1010 * 10**9, 1012 * 10**9)
+    assert (attempt.began, attempt.ended) == (1010_500_000_000, 1011 * 10**9)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,9 @@ def test_times_are_unix_nanoseconds() -> None:
 )
 def test_an_error_has_a_type_and_nobodys_fault_is_none(result: str, status: int, error: str | None) -> None:
     """`error.type` is the status where the answer was at fault, and otherwise a word of the closed vocabulary."""
-    _, attempt = otlp.spans(facts(attempts=(an_attempt(result, status),)), otlp.resource())
-    assert attempt.attributes is not None
+    _, attempt = read(otlp.message([facts(attempts=(an_attempt(result, status),))], otlp.resource()))
     assert attempt.attributes.get("error.type") == error
-    assert attempt.status.is_ok == (error is None)
+    assert attempt.failed == (error is not None)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +91,7 @@ def test_an_error_has_a_type_and_nobodys_fault_is_none(result: str, status: int,
 )
 def test_the_address_is_the_configured_one(endpoint: str, address: str, port: int) -> None:
     """Host and port as written, the scheme's port where none was; never a path."""
-    _, attempt = otlp.spans(facts(attempts=(an_attempt("ok", 200, endpoint),)), otlp.resource())
-    assert attempt.attributes is not None
+    _, attempt = read(otlp.message([facts(attempts=(an_attempt("ok", 200, endpoint),))], otlp.resource()))
     assert (attempt.attributes["server.address"], attempt.attributes["server.port"]) == (address, port)
     assert not any("/v1" in str(value) for value in attempt.attributes.values())
 
@@ -119,6 +117,18 @@ def test_what_went_wrong_is_returned_and_not_logged(behaviour: scripted.Behaviou
         log.close()
     (line,) = (tmp_path / "log").read_text().splitlines()
     assert "this is the log" in line
+
+
+def test_a_collector_that_is_busy_is_asked_once_more() -> None:
+    """After a short while, whatever it says of when; then the spans are lost."""
+    later = scripted.status(503, headers=[("Retry-After", "3600")])
+    with Collector(scripted.in_turn(later, TAKEN, later, later, TAKEN)) as sink:
+        collector = otlp.Collector(sink.url, headers={}, timeout=5.0)
+        assert collector.send([facts()]) == ""
+        assert sink.count(PATH) == 2
+        assert collector.send([facts()]) == "it answered with 503"
+        assert sink.count(PATH) == 4
+        collector.close()
 
 
 def test_it_goes_straight_to_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,11 @@ class Sink:
         self.free.set()
         self.reached = threading.Event()
         self.closed = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def send(self, facts: list[RequestFacts]) -> str:
         self.batches.append(len(facts))
+        self.meanwhile()
         self.reached.set()
         assert self.free.wait(30)
         if self.answer == "raise":
@@ -87,6 +89,18 @@ async def test_many_are_sent_without_waiting_for_the_next_turn(tracer: Tracer, s
     until(lambda: export.exported)
     await export.close(5.0)
     assert export.exported == 20
+
+
+async def test_what_comes_while_a_message_is_sent_waits_for_the_next(tracer: Tracer, sink: Sink) -> None:
+    """Or steady traffic would make one small message after the other, without an end."""
+    export = SpanExport(tracer, lambda: sink, every=60.0)
+    sink.meanwhile = lambda: fill(tracer, 1)
+    export.start()
+    fill(tracer, 10)
+    until(lambda: export.exported)
+    sink.meanwhile = lambda: None
+    await export.close(5.0)
+    assert sink.batches == [10, 1]
 
 
 @pytest.mark.parametrize("answer", ["it answered with 400", "raise"])
