@@ -158,6 +158,7 @@ def test_a_request_and_its_attempt_are_spans_of_the_callers_trace(world: World) 
     for secret in (b"07700900", b"phone", b"personal", b"Ada", b"X-Name", b"/plain/", b"/base"):
         assert secret not in request.raw + attempt.raw
     assert {message.get("x-key") for message in world.collector.requests(PATH)} == {SECRET}
+    assert SECRET.encode() not in world.sidecar.admin("/config")[1]
 
 
 def test_each_retry_is_a_span(world: World) -> None:
@@ -171,6 +172,16 @@ def test_each_retry_is_a_span(world: World) -> None:
     assert told == [(None, "503", True), (1, "reset", True), (2, None, False)]
     assert request.attributes["sidecar.attempts"] == 3
     assert not request.failed
+
+
+def test_what_is_sent_again_on_another_connection_is_the_same_attempt(world: World) -> None:
+    """The upstream had closed an idle connection: nobody retried, and one span says so."""
+    world.main.on("/base/plain/stale", scripted.in_turn(scripted.ok(), scripted.reset(), scripted.ok()))
+    world.get("/plain/stale", flags="00")
+    trace, caller, status = world.get("/plain/stale")
+    _, (attempt,) = one_family(world.collector.wait_for_spans(trace, 2), caller)
+    assert status == 200
+    assert [span for _, span, _ in trace_of(world.main, "/base/plain/stale")[1:]] == [attempt.span, attempt.span]
 
 
 def test_a_hedge_is_a_sibling(world: World) -> None:
