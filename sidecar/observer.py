@@ -130,3 +130,53 @@ class RequestLog(Protocol):
         received (the log decides what of them it may show); `request_id` is already safe to print. `detail`: one
         sentence of ours about the reason; "" for none.
         """
+
+
+class Trace(Protocol):
+    """One request that is recorded. Costs as little as it can until the request is over."""
+
+    @property
+    def context(self) -> bytes:
+        """The request's own `traceparent`."""
+
+    def attempt(self) -> bytes:
+        """The `traceparent` that one more attempt sends: its span's, which is a child of the request's."""
+
+    def attempt_finished(
+        self,
+        context: bytes,
+        number: int,
+        upstream: str,
+        endpoint: str,
+        result: str,
+        status: int,
+        began: float,
+        connect: float,
+        first_byte: float,
+        total: float,
+        *,
+        is_hedge: bool,
+    ) -> None:
+        """One attempt is over.
+
+        `context`: what `attempt` gave it, empty if nothing was sent. `number`: from 1. `result` is "ok" or a reason;
+        `status` 0 if no answer came. `began`: on the data plane's clock. The times are in seconds, -1 for what did not
+        happen, as in `RouteObserver.attempt_finished`.
+        """
+
+    def finished(
+        self, route: str, method: bytes, code: int, outcome: str, reason: str, began: float, seconds: float
+    ) -> None:
+        """The request is over; nothing follows. `began`: on the data plane's clock, `seconds` ago."""
+
+
+class Tracer(Protocol):
+    """Says which requests are recorded: None for one that is not."""
+
+    def join(self, context: bytes) -> Trace | None:
+        """`context`: the `traceparent` that a request brought, which is one. Its sampled flag has decided."""
+        ...
+
+    def begin(self, context: bytes) -> Trace | None:
+        """`context`: a `traceparent` made here: the trace begins with this request, and nobody has decided yet."""
+        ...

@@ -23,6 +23,7 @@ from sidecar.app.build import Builder, Built
 from sidecar.app.health import Checks
 from sidecar.app.kept import Kept
 from sidecar.app.renewals import LOOK_EVERY, Renewals
+from sidecar.app.tracing import Tracing
 from sidecar.clock import MONOTONIC, WALL
 from sidecar.policy.reasons import DRAINING
 from sidecar.proxy.gateway import Gateway
@@ -60,6 +61,7 @@ class Service:
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
         self._renewals = Renewals()
+        self._tracing = Tracing(loaded.tracing, self._rng, self._prometheus)
         self._built = self._build()
         self._checks = Checks(self._built.checks)
         self._gateway = Gateway(
@@ -71,6 +73,7 @@ class Service:
             log=self._access_log,
             clock=MONOTONIC,
             wall=WALL,
+            tracer=self._tracing.tracer,
         )
         self._server = self._make_server()
         self._events = Events(
@@ -123,8 +126,10 @@ class Service:
         self._every(SWEEP_EVERY, self._sweep)
         self._every(SUMMARY_EVERY, self._events.tick)
         self._every(LOOK_EVERY, self._renewals.look)
+        self._every(SUMMARY_EVERY, self._tracing.tick)
         self._prometheus.config_loaded(ok=True)
         await self._start_admin()
+        self._tracing.start()
         _settle_memory()
 
     async def drain(self, timeout: float, quiet: float) -> None:  # noqa: ASYNC109 - a bound to a whole loop
@@ -170,6 +175,7 @@ class Service:
         self._events.tick()
         self._access_log.close()
         await self._kept.close()
+        await self._tracing.close()
 
     # Inside.
 

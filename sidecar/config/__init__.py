@@ -19,6 +19,7 @@ from sidecar.config.problem import ConfigError, Problem
 from sidecar.config.process import AccessLog, Address, Admin, Caller, Drain, Limits, Listen, ListenTls, State
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
+from sidecar.config.tracing import Tracing
 from sidecar.config.upstream import Ejection, Endpoint, HealthCheck, Pool, Tls, Upstream
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Static",
     "Timeout",
     "Tls",
+    "Tracing",
     "Upstream",
     "lint",
     "load",

@@ -9,8 +9,9 @@ from sidecar.config.base import NOT_YET, Model, required, setting
 from sidecar.config.document import Document
 from sidecar.config.fields import Name
 from sidecar.config.problem import Path, Place, path_text
-from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listens, Notify, State, Tracing
+from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listens, Notify, State
 from sidecar.config.route import Defaults, Route
+from sidecar.config.tracing import Tracing
 from sidecar.config.upstream import Upstream
 
 
@@ -33,7 +34,7 @@ class Config(Model):
     )
     state: State = setting({}, "What outlives one request.")
     notify: Annotated[tuple[Notify, ...], NOT_YET] = setting((), "Who is told when something is wrong.")
-    tracing: Annotated[Tracing | None, NOT_YET] = setting(None, "Export of spans.")
+    tracing: Tracing | None = setting(None, "Export of spans.")
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("<config>"))
 

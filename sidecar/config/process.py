@@ -225,10 +225,3 @@ class Notify(Model):
     on: tuple[Literal["breaker_open", "fail_closed", "config_rejected"], ...] = setting(
         ("breaker_open", "fail_closed", "config_rejected"), "Events to tell."
     )
-
-
-class Tracing(Model):
-    """Export of spans."""
-
-    otlp: Text = setting("http://collector:4318", "OTLP/HTTP endpoint.")
-    sample: Ratio = setting("10%", "Share of requests that are traced.")

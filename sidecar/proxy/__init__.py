@@ -11,5 +11,6 @@ respond.py   our own answers: a reason becomes bytes
 replay.py    the request's body, kept so that it can be sent again
 patience.py  how long the caller itself will wait
 ids.py       X-Request-Id and traceparent
+recording.py a request that is traced
 target.py    an endpoint as the proxy uses it
 """

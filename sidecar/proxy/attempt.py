@@ -69,6 +69,8 @@ class LiveAttempt(Outcome):
     trailers = _NO_TRAILERS
     number = 0
     """Which of its request's attempts it is, from 1; 0 while that is simply the latest."""
+    context = b""
+    """The `traceparent` of its own that it was sent with, where the request is recorded."""
     _resent = False
     _silence: Silence | None = None
     _limit = COLLECTED

@@ -20,7 +20,7 @@ from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.outcome import Verdict
 from sidecar.policy.retry import SAFE
 from sidecar.policy.route import Route
-from sidecar.proxy import answers, heads, keeping, race, turn
+from sidecar.proxy import answers, heads, keeping, race, recording, turn
 from sidecar.proxy.attempt import LiveAttempt
 from sidecar.proxy.commands import Attempt, Collect, Relay, Sent, Wait
 from sidecar.proxy.later import LATER as _LATER
@@ -82,6 +82,7 @@ class Exchange:
         "started",
         "status",
         "timers",
+        "trace",
         "traceparent",
         "upload",
     )
@@ -128,6 +129,7 @@ class Exchange:
         self.already_retrying = lines.retried
         request_id, self.traceparent = lines.ids if head.own is None else heads.ids_of(head.own)
         self.request_id = request_id or gateway.ids.request_id()
+        self.trace = None if gateway.tracer is None else recording.begin(self, gateway.tracer)
         # The request's body.
         self.body_to_come = False
         self.upload: Upload | None = None
@@ -246,6 +248,8 @@ class Exchange:
         self.route.observer.attempt_finished(
             attempt.upstream_name, result, attempt.connect_seconds, attempt.first_byte, attempt.total
         )
+        if self.trace is not None:
+            recording.attempt_measured(self, self.trace, attempt, result)
 
     # Streaming an answer.
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from sidecar.clock import Clock
-from sidecar.observer import Observer, RequestLog
+from sidecar.observer import Observer, RequestLog, Tracer
 from sidecar.policy.last_known_good import Store
 from sidecar.policy.reasons import NO_ROUTE
 from sidecar.policy.route import Route
@@ -38,6 +38,7 @@ class Gateway:
         "seen_bytes",
         "store",
         "timers",
+        "tracer",
         "wall",
     )
 
@@ -52,6 +53,7 @@ class Gateway:
         log: RequestLog,
         clock: Clock,
         wall: Clock,
+        tracer: Tracer | None = None,
     ) -> None:
         self.router = router
         self.timers = timers
@@ -60,6 +62,7 @@ class Gateway:
         self.clock = clock
         self.wall = wall
         self.dates = Dates(wall)
+        self.tracer = tracer
         self.seen_bytes = SEEN
         self.active = self.accepted = 0
         self._log = log
@@ -121,6 +124,8 @@ class Gateway:
         method = exchange.method
         label = exchange.label
         observer.request_finished(method, status, label, seconds, exchange.traceparent)
+        if exchange.trace is not None:
+            exchange.trace.finished(name, method, status, label, reason, exchange.started, seconds)
         head = exchange.head
         attempts = exchange.attempts
         self._log.write(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sidecar.proxy import heads, tunnels
+from sidecar.proxy import heads, recording, tunnels
 from sidecar.wire.client import ClientConnection
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ def send(exchange: "Exchange", attempt: "LiveAttempt", connection: ClientConnect
     route = exchange.route
     assert route is not None
     trace = exchange.traceparent
-    if trace is None:
+    if exchange.trace is not None:
+        trace = recording.context(exchange, exchange.trace, attempt)
+    elif trace is None:
         trace = exchange.traceparent = exchange.gateway.ids.traceparent(exchange.request_id)
     total = route.total if route.total < exchange.patience else exchange.patience
     data = heads.request_bytes(

@@ -189,7 +189,9 @@ TOP = [  # on line 6, column 1: more of the file
     ),
     ("state: {shared: {redis: 'redis://h'}}", "6:9: state.shared: this key is not yet supported"),
     ("notify: [{webhook: 'https://h/x'}]", "6:1: notify: this key is not yet supported"),
-    ("tracing: {otlp: 'http://c:4318'}", "6:1: tracing: this key is not yet supported"),
+    ("tracing: {otlp: 'c:4318'}", "6:17: tracing.otlp: is not a URL"),
+    ("tracing: {otlp: 'http://u:p@c:4318'}", "6:17: tracing.otlp: holds credentials"),
+    ('tracing: {headers: {X: "a\\nb"}}', "6:24: tracing.headers.X: a header's value must not hold line breaks"),
     ("upstreams: {}", "6:1: upstreams: duplicate key"),
 ]
 

@@ -297,7 +297,6 @@ LATER = {
     "state: {last_known_good: {store: redis}}": "state.last_known_good.store",
     "state: {shared: {redis: 'redis://h', quorum: 50%}}": "state.shared",
     "notify: [{webhook: {file: f}, format: slack, window: 30s, on: [breaker_open, fail_closed]}]": "notify",
-    "tracing: {otlp: 'http://collector:4318', sample: 10%}": "tracing",
 }
 
 

@@ -11,7 +11,7 @@ from fixtures.policies import KEPT, World
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.policy.reasons import REASONS
-from sidecar.telemetry import gauges
+from sidecar.telemetry import gauges, tracing
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.histogram import BUCKETS
 from sidecar.telemetry.prometheus import Prometheus
@@ -69,6 +69,7 @@ def prometheus() -> Prometheus:
         kept=KEPT,
         disk=KEPT,
     )
+    tracing.show(made, exported=int, dropped=int)
     return made
 
 
