@@ -12,6 +12,8 @@ from sidecar.config.scalars import FromEnvironment, shown
 from sidecar.config.secret import Secret
 
 _MAX_SECRET: Final = 64 * 1024
+_STAND_IN: Final = b"https://elsewhere.invalid/"
+"""For a secret that only the machine has where the configuration will be used: fit for a header, a token, a URL."""
 
 
 def _opened(written: str, info: ValidationInfo) -> tuple[Path, bytes]:
@@ -22,6 +24,10 @@ def _opened(written: str, info: ValidationInfo) -> tuple[Path, bytes]:
             with path.open("rb") as stream:
                 return path, stream.read(_MAX_SECRET + 1)
         why = "not a regular file"  # a pipe would block the start
+    except FileNotFoundError as error:
+        if (info.context or {}).get("elsewhere"):
+            return path, _STAND_IN
+        why = error.strerror or type(error).__name__
     except OSError as error:
         why = error.strerror or type(error).__name__
     except ValueError:

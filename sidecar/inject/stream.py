@@ -1,0 +1,134 @@
+"""A whole file or stream: every pod in it, and the ConfigMaps behind it."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from sidecar.inject.container import Settings, config_map
+from sidecar.inject.nodes import Document, documents
+from sidecar.inject.pods import Injection
+from sidecar.inject.problem import ManifestError
+from sidecar.inject.removal import removal
+from sidecar.inject.splice import Edit, Literal, Text, applied, dumped
+from sidecar.inject.workloads import Workload, config_maps, workloads
+
+_MARK: Final = "\ufeff"
+_SEPARATOR: Final = "--- # added by sidecar inject"
+_JOINED: Final = f"{_SEPARATOR}, behind a line without an end"
+"""Says that the line break before it is ours too."""
+_NEXT: Final = re.compile(r"^(---|\.\.\.)(\s|$)", re.MULTILINE)
+_JSON: Final = "JSON cannot be followed by a ConfigMap: use --config-map NAME, or YAML"
+
+
+class Done(NamedTuple):
+    """The new text, and the workloads that it concerns, as `Deployment web`."""
+
+    text: str
+    workloads: list[str]
+
+
+def inject(text: str, settings: Settings) -> Done:
+    """The text with the sidecar in every pod; what an earlier call put in is replaced.
+
+    Raises:
+        ManifestError: it is not YAML, or something in it is in the way.
+    """
+    mark, clean = _marked(undo(text).text)
+    found = documents(clean)
+    edits: list[Edit] = []
+    names: dict[str | None, str] = {}
+    done: list[str] = []
+    renamed: set[str] = set()
+    for document, workload in _all(found):
+        name = settings.config_map or names.setdefault(workload.namespace, f"{workload.name}-{settings.name}")
+        assert document.root is not None
+        injection = Injection(Text(clean, document.root), workload, settings, name)
+        edits += injection.edits()
+        renamed |= injection.renamed
+        done.append(f"{workload.kind} {workload.name}")
+    if done:
+        _nothing_missed(settings, renamed)
+    result = applied(clean, edits)
+    if not settings.config_map:
+        result = _followed(result, settings, names)
+    return Done(mark + _reversible(result, clean), done)
+
+
+def undo(text: str) -> Done:
+    """The text without anything that `inject` put in.
+
+    Raises:
+        ManifestError: it is not YAML, or an annotation of ours was changed.
+    """
+    mark, clean = _marked(text)
+    found = documents(clean)
+    edits: list[Edit] = []
+    done: list[str] = []
+    for document, workload in _all(found):
+        assert document.root is not None
+        if cuts := removal(Text(clean, document.root), workload):
+            edits += cuts
+            done.append(f"{workload.kind} {workload.name}")
+    edits += _without_config_maps(clean, found)
+    return Done(mark + applied(clean, edits), done)
+
+
+def _marked(text: str) -> tuple[str, str]:
+    return (_MARK, text[1:]) if text.startswith(_MARK) else ("", text)
+
+
+def _all(found: list[Document]) -> Iterator[tuple[Document, Workload]]:
+    for document in found:
+        for workload in workloads(document):
+            yield document, workload
+
+
+def _nothing_missed(settings: Settings, renamed: set[str]) -> None:
+    for variable, _ in settings.env:
+        if variable not in renamed:
+            among = f" of {', '.join(sorted(settings.containers))}" if settings.containers else ""
+            message = f"no container{among} has the variable {variable}: name one with --container to add it"
+            raise ManifestError(message, line=1)
+
+
+def _followed(text: str, settings: Settings, names: dict[str | None, str]) -> str:
+    if names and text.lstrip().startswith("{"):
+        raise ManifestError(_JSON, line=1)
+    end = "\r\n" if "\r\n" in text else "\n"
+    for namespace, name in names.items():
+        made = config_map(settings, name, namespace)
+        made["data"] = {key: Literal(content) for key, content in made["data"].items()}
+        separator = _SEPARATOR if text.endswith("\n") else f"{end}{_JOINED}"
+        text += f"{separator}{end}{dumped(made).replace(chr(10), end)}"
+    return text
+
+
+def _without_config_maps(text: str, found: list[Document]) -> Iterator[Edit]:
+    for document in found:
+        for node in config_maps(document):
+            start = text.rfind(_SEPARATOR, 0, node.start)
+            if node is not document.root or start < 0 or text[start : node.start].partition("\n")[2].strip():
+                continue
+            if text.startswith(_JOINED, start):
+                start -= 2 if text[:start].endswith("\r\n") else 1
+            following = _NEXT.search(text, node.end)
+            yield Edit(start, following.start() if following else len(text), "")
+
+
+def _reversible(result: str, before: str) -> str:
+    """`result`, once it is certain that `undo` finds the way back from it: rather no edit than a wrong one."""
+    try:
+        back = undo(result).text
+    except ManifestError as error:
+        raise ManifestError(f"cannot be edited safely: {error.message}", line=1) from None
+    if back != before:
+        line = next(
+            (
+                number
+                for number, pair in enumerate(zip(back.split("\n"), before.split("\n"), strict=False), 1)
+                if pair[0] != pair[1]
+            ),
+            1,
+        )
+        raise ManifestError("is written in a way that cannot be edited safely: write it in block style", line=line)
+    return result
