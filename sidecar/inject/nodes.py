@@ -3,6 +3,7 @@
 Made from the parser's events: `yaml.compose` follows aliases silently, and in C it recurses without a bound.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -13,6 +14,8 @@ from sidecar.inject.problem import ManifestError
 
 MAX_DEPTH: Final = 100
 _LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_BEGIN: Final = re.compile(r"^---(?:\s|$)", re.MULTILINE)
+_FIRST: Final = re.compile(r"(?:\s*(?:#.*|%.*)?\n)*(---(?:\s|$))?")
 _NULL: Final = {"", "~", "null", "Null", "NULL"}
 
 
@@ -97,11 +100,18 @@ def documents(text: str) -> list[Document]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = error.problem or error.context or "cannot be read"
-        raise ManifestError(f"is not YAML: {what}", line=line, document=max(1, len(found))) from None
+        raise ManifestError(f"is not YAML: {what}", line=line, document=_number(text, line)) from None
     except (yaml.YAMLError, UnicodeError) as error:
         what = str(error).partition("\n")[0]
-        raise ManifestError(f"is not YAML: {what}", line=1, document=max(1, len(found))) from None
+        raise ManifestError(f"is not YAML: {what}", line=1) from None
     return found
+
+
+def _number(text: str, line: int) -> int:
+    """Of the document at a line. The parser reads ahead: it cannot tell."""
+    before = "\n".join(text.split("\n")[:line])
+    first = _FIRST.match(before)
+    return len(_BEGIN.findall(before)) + (not (first and first[1]))
 
 
 class _Builder:
