@@ -50,6 +50,7 @@ def inject(text: str, settings: Settings) -> Done:
         _nothing_missed(settings, renamed)
     result = applied(clean, edits)
     if not settings.config_map:
+        _can_be_followed(clean, found, names)
         result = _followed(result, settings, names)
     return Done(mark + _reversible(result, clean), done)
 
@@ -91,9 +92,17 @@ def _nothing_missed(settings: Settings, renamed: set[str]) -> None:
             raise ManifestError(message, line=1)
 
 
-def _followed(text: str, settings: Settings, names: dict[str | None, str]) -> str:
+def _can_be_followed(text: str, found: list[Document], names: dict[str | None, str]) -> None:
+    """Whether another document may stand behind the last."""
     if names and text.lstrip().startswith("{"):
         raise ManifestError(_JSON, line=1)
+    last = [scalar for document in found[-1:] if document.root for scalar in document.root.scalars][-1:]
+    if names and not text.endswith("\n") and last and last[0].style in {"|", ">"}:
+        # A line break there would become part of the text.
+        raise ManifestError("ends in the middle of a text: add a line break at its end", line=text.count("\n") + 1)
+
+
+def _followed(text: str, settings: Settings, names: dict[str | None, str]) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
     for namespace, name in names.items():
         made = config_map(settings, name, namespace)

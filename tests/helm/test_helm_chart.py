@@ -104,6 +104,28 @@ def test_the_sidecar_costs_an_existing_chart_ten_lines_at_most(name: str, tmp_pa
     assert "sidecar" not in str(before)
 
 
+def test_the_page_for_helm_works_as_it_stands(tmp_path: Path) -> None:
+    """Its three pieces of YAML, put where it says, are nine lines and make a valid pod with a clean configuration."""
+    page = (chart.ROOT / "docs/deploy/helm.md").read_text()
+    dependency, spec, values = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[:3]
+    assert sum(len(piece.splitlines()) for piece in (dependency, spec, values)) == 9
+    assert "\nNine lines" in page
+    app = tmp_path / "own/web"
+    (app / "templates").mkdir(parents=True)
+    (app / "Chart.yaml").write_text(f"apiVersion: v2\nname: web\nversion: 1.0.0\n{dependency}")
+    (app / "values.yaml").write_text(values)
+    head = (chart.EXAMPLES / "connect-id/templates/deployment.yaml").read_text().partition("      initContainers:")[0]
+    head = head.replace("{{ .Values.replicas }}", "1")
+    (app / "templates/web.yaml").write_text(f"{head}{spec}      containers: [{{name: web, image: web}}]\n")
+    documents = chart.rendered(chart.vendored(app, tmp_path), {})
+    for document in documents.values():
+        chart.assert_valid(document)
+    (pod,) = chart.pod_specs(documents)
+    assert [each["name"] for each in pod["initContainers"]] == ["sidecar"]
+    loaded = config.parse(documents["ConfigMap/demo-sidecar"]["data"]["sidecar.yaml"].encode(), env={})
+    assert config.lint(loaded) == []
+
+
 def _without_ours(path: Path) -> int:
     """Takes our lines out of a file and counts them. A line that only leads to the sidecar counts, and stays."""
     lines = path.read_text().splitlines(keepends=True)

@@ -193,6 +193,7 @@ def test_changes_made_since_survive_an_undo() -> None:
         (DEPLOYMENT.replace("      containers:", "      volumes: *v\n      containers:"), 13, 1, "undefined alias"),
         (DEPLOYMENT.replace("containers:", "container:"), 13, 1, "has no containers"),
         ("[" * 200, 1, 1, "nested too deeply"),
+        (DEPLOYMENT + "---\na: |\n  b", DEPLOYMENT.count("\n") + 3, None, "ends in the middle of a text"),
         (
             "kind: Job\napiVersion: batch/v1\nmetadata: {name: j}\nspec: {template: {spec: {a: 1}}}",
             4,
@@ -201,7 +202,7 @@ def test_changes_made_since_survive_an_undo() -> None:
         ),
     ],
 )
-def test_what_cannot_be_edited_is_refused_with_its_place(text: str, line: int, document: int, says: str) -> None:
+def test_what_cannot_be_edited_is_refused_with_its_place(text: str, line: int, document: int | None, says: str) -> None:
     """One sentence with the document's number and the line in the file; the text is not changed by half."""
     if "undefined" in says:
         says = "cannot be edited"
