@@ -48,7 +48,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"sidecar {__version__}")
     commands = parser.add_subparsers(metavar="command", dest="command")
     for name, meaning in COMMANDS.items():
-        subparser = commands.add_parser(name, help=meaning, description=f"{meaning.capitalize()}.")
+        subparser = commands.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
         if name == chosen:
             module = importlib.import_module(f"sidecar.cli.{name}")
             module.add_arguments(subparser)

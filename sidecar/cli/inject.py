@@ -39,10 +39,10 @@ class _Unusable(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     parser.add_argument("file", metavar="DEPLOYMENT.yaml", help="the manifest; - is standard input")
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("-c", "--config", metavar="FILE", help="the configuration: it becomes a ConfigMap")
     source.add_argument("--config-map", metavar="NAME", help=f"a ConfigMap that exists, with the key {CONFIG_FILE}")
-    source.add_argument("--undo", action="store_true", help="take the sidecar out again")
+    parser.add_argument("--undo", action="store_true", help="take the sidecar out again; needs no configuration")
     parser.add_argument("--image", default=_IMAGE, help="of the sidecar (%(default)s)")
     parser.add_argument("--name", default="sidecar", help="of the container (%(default)s)")
     parser.add_argument(
@@ -102,6 +102,8 @@ def _settings(args: argparse.Namespace) -> Settings:
             env=_env(args.env, _BASE),
             containers=frozenset(args.container),
         )
+    if not args.config:
+        raise _Unusable("give a configuration, -c FILE, or --config-map NAME, or say --undo")
     raw, loaded = _loaded(args.config)
     files = _files(raw, loaded)
     kept = loaded.state.last_known_good

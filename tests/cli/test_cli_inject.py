@@ -232,9 +232,9 @@ def test_mistakes_are_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["-c", "a", "--undo"], ["-c", "a", "--config-map", "b"]])
+@pytest.mark.parametrize("arguments", [[], ["-c", "a", "--config-map", "b"]])
 def test_one_source_of_the_configuration(arguments: list[str], capsys: Output) -> None:
-    """A file, a ConfigMap, or an undo: one of them."""
+    """A file or a ConfigMap, one of them."""
     assert main(["inject", *arguments, "web.yaml"]) == 2
     assert "sidecar inject: " in capsys.readouterr().err
 
