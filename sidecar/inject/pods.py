@@ -73,7 +73,7 @@ class Injection:
 
     def _editable(self, node: Node) -> Node:
         if node.marked:
-            raise self._workload.refused("has an anchor or a tag where something must be added: write it out", node)
+            raise self._workload.refused("has an anchor or a tag where something must be changed: write it out", node)
         return node
 
     def _annotated(self) -> Edit:
@@ -126,8 +126,11 @@ class Injection:
 
     def _reworded(self, each: Node, variable: str, item: Node, value: str) -> Edit:
         scalar = item.get("value")
-        if scalar is None or scalar.kind != "scalar" or scalar.marked or scalar.style in {"|", ">"} or scalar.null:
+        if scalar is None or scalar.kind != "scalar" or scalar.style in {"|", ">"} or scalar.null:
             raise self._workload.refused(f"{variable} must have its value in one line, as text, to be replaced", item)
+        for node in (self._workload.spec.get("containers"), each, each.get("env"), item, scalar):
+            if node is not None:
+                self._editable(node)  # what has an anchor may be another's too
         self._note(each, variable, self._text.raw(scalar))
         return self._text.reword(scalar, value)
 

@@ -37,7 +37,7 @@ def inject(text: str, settings: Settings) -> Done:
     found = documents(clean)
     edits: list[Edit] = []
     names: dict[str | None, str] = {}
-    done: list[str] = []
+    done: list[Workload] = []
     renamed: set[str] = set()
     for document, workload in _all(found):
         name = settings.config_map or names.setdefault(workload.namespace, f"{workload.name}-{settings.name}")
@@ -45,14 +45,14 @@ def inject(text: str, settings: Settings) -> Done:
         injection = Injection(Text(clean, document.root), workload, settings, name)
         edits += injection.edits()
         renamed |= injection.renamed
-        done.append(f"{workload.kind} {workload.name}")
+        done.append(workload)
     if done:
         _nothing_missed(settings, renamed)
     result = applied(clean, edits)
     if not settings.config_map:
         _can_be_followed(clean, found, names)
         result = _followed(result, settings, names)
-    return Done(mark + _reversible(result, clean), done)
+    return Done(mark + _reversible(result, clean, done), [f"{each.kind} {each.name}" for each in done])
 
 
 def undo(text: str) -> Done:
@@ -86,10 +86,11 @@ def _all(found: list[Document]) -> Iterator[tuple[Document, Workload]]:
 
 def _nothing_missed(settings: Settings, renamed: set[str]) -> None:
     for variable, _ in settings.env:
-        if variable not in renamed:
-            among = f" of {', '.join(sorted(settings.containers))}" if settings.containers else ""
-            message = f"no container{among} has the variable {variable}: name one with --container to add it"
-            raise ManifestError(message, line=1)
+        if variable in renamed:
+            continue
+        if settings.containers:
+            raise ManifestError(f"has no container {' or '.join(sorted(settings.containers))}", line=1)
+        raise ManifestError(f"no container has the variable {variable}: name one with --container to add it", line=1)
 
 
 def _can_be_followed(text: str, found: list[Document], names: dict[str | None, str]) -> None:
@@ -124,20 +125,13 @@ def _without_config_maps(text: str, found: list[Document]) -> Iterator[Edit]:
             yield Edit(start, following.start() if following else len(text), "")
 
 
-def _reversible(result: str, before: str) -> str:
+def _reversible(result: str, before: str, found: list[Workload]) -> str:
     """`result`, once it is certain that `undo` finds the way back from it: rather no edit than a wrong one."""
     try:
-        back = undo(result).text
-    except ManifestError as error:
-        raise ManifestError(f"cannot be edited safely: {error.message}", line=1) from None
-    if back != before:
-        line = next(
-            (
-                number
-                for number, pair in enumerate(zip(back.split("\n"), before.split("\n"), strict=False), 1)
-                if pair[0] != pair[1]
-            ),
-            1,
-        )
-        raise ManifestError("is written in a way that cannot be edited safely: write it in block style", line=line)
+        sound = undo(result).text == before
+    except ManifestError:
+        sound = False
+    if not sound:
+        message = "is written in a way that cannot be edited safely: write it as kubectl does, in plain block style"
+        raise found[0].refused(message) if found else ManifestError(message, line=1)
     return result

@@ -104,6 +104,17 @@ def test_the_sidecar_costs_an_existing_chart_ten_lines_at_most(name: str, tmp_pa
     assert "sidecar" not in str(before)
 
 
+def test_helm_itself_finds_the_dependency_of_an_example(tmp_path: Path) -> None:
+    """`helm dependency update` and `helm template`, as the page of examples has it, from a checkout."""
+    shutil.copytree(chart.ROOT / "helm", tmp_path / "helm")
+    example = tmp_path / "helm/examples/connect-id"
+    helm_python.dependency_update(example)
+    text = (chart.ROOT / "config/examples/connect-id.yaml").read_text()
+    found = chart.rendered(example, {"sidecar": {"config": text}})
+    (tmp_path / "own").mkdir()
+    assert found == chart.chart_example("connect-id", tmp_path / "own")
+
+
 def test_the_page_for_helm_works_as_it_stands(tmp_path: Path) -> None:
     """Its three pieces of YAML, put where it says, are nine lines and make a valid pod with a clean configuration."""
     page = (chart.ROOT / "docs/deploy/helm.md").read_text()

@@ -192,6 +192,7 @@ def test_changes_made_since_survive_an_undo() -> None:
         ),
         (DEPLOYMENT.replace("      containers:", "      volumes: *v\n      containers:"), 13, 1, "undefined alias"),
         (DEPLOYMENT.replace("containers:", "container:"), 13, 1, "has no containers"),
+        (DEPLOYMENT.replace("containers:", "? containers\n      :"), 13, 1, "cannot be edited safely"),
         ("[" * 200, 1, 1, "nested too deeply"),
         (DEPLOYMENT + "---\na: |\n  b", DEPLOYMENT.count("\n") + 3, None, "ends in the middle of a text"),
         (
@@ -219,7 +220,7 @@ def test_what_cannot_be_edited_is_refused_with_its_place(text: str, line: int, d
     ("asked", "says"),
     [
         (replace(PLAIN, env=(("NOPE", "x"),)), "no container has the variable NOPE"),
-        (replace(PLAIN, env=(("NOPE", "x"),), containers=frozenset({"nobody"})), "no container of nobody has"),
+        (replace(PLAIN, env=(("NOPE", "x"),), containers=frozenset({"nobody"})), "has no container nobody"),
     ],
 )
 def test_a_variable_that_nobody_has_is_a_mistake(asked: Settings, says: str) -> None:
@@ -234,6 +235,15 @@ def test_a_variable_without_a_plain_value_is_refused() -> None:
         'value: "https://connect.example.com/api/toggles/"', "valueFrom: {secretKeyRef: {name: a, key: b}}"
     )
     with pytest.raises(ManifestError, match="CONNECT_TOGGLES_URL must have its value in one line"):
+        inject(text, replace(PLAIN, env=(TOGGLES,)))
+
+
+@pytest.mark.parametrize("what", ["env:", "containers:", "value:", "- name: CONNECT_TOGGLES_URL"])
+def test_what_others_share_is_not_changed(what: str) -> None:
+    """An anchor may stand for another container's variables as well."""
+    anchored = "- &a\n              name: CONNECT_TOGGLES_URL" if what.startswith("-") else f"{what} &a"
+    text = DEPLOYMENT.replace(f"{what} ", f"{anchored} ").replace(f"{what}\n", f"{anchored}\n")
+    with pytest.raises(ManifestError, match="has an anchor"):
         inject(text, replace(PLAIN, env=(TOGGLES,)))
 
 
