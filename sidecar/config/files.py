@@ -43,10 +43,18 @@ def readable(value: Any, info: ValidationInfo) -> str:
     """
     if not isinstance(value, str):
         raise ValueError("must be text: the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
-    return str(_opened(value, info)[0])
+    path, content = _opened(value, info)
+    if content is _STAND_IN:
+        raise ValueError(f"cannot read {shown(value)}: No such file or directory")
+    return str(path)
 
 
-FilePath = Annotated[str, PlainValidator(readable), WithJsonSchema({"type": "string", "x-unit": "file"})]
+def _certificate(value: Any, info: ValidationInfo) -> str:
+    missing = isinstance(value, str) and _opened(value, info)[1] is _STAND_IN
+    return value if missing else readable(value, info)
+
+
+FilePath = Annotated[str, PlainValidator(_certificate), WithJsonSchema({"type": "string", "x-unit": "file"})]
 """A file that can be read now; relative to the configuration's directory."""
 
 

@@ -33,11 +33,8 @@ class Schema:
 
 def _schema(value: Any, info: ValidationInfo) -> Schema:
     path = readable(value, info)
-    try:
-        with Path(path).open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:  # readable forgives a missing file where the configuration is for elsewhere
-        raise ValueError(f"cannot read {shown(value)}: {error.strerror}") from None
+    with Path(path).open("rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"{shown(value)} is larger than {MAX_BYTES // 1024} KiB")
     try:

@@ -39,10 +39,9 @@ def inject(text: str, settings: Settings) -> Done:
     names: dict[str | None, str] = {}
     done: list[Workload] = []
     renamed: set[str] = set()
-    for document, workload in _all(found):
+    for edited, workload in _all(clean, found):
         name = settings.config_map or names.setdefault(workload.namespace, f"{workload.name}-{settings.name}")
-        assert document.root is not None
-        injection = Injection(Text(clean, document.root), workload, settings, name)
+        injection = Injection(edited, workload, settings, name)
         edits += injection.edits()
         renamed |= injection.renamed
         done.append(workload)
@@ -65,9 +64,8 @@ def undo(text: str) -> Done:
     found = documents(clean)
     edits: list[Edit] = []
     done: list[str] = []
-    for document, workload in _all(found):
-        assert document.root is not None
-        if cuts := removal(Text(clean, document.root), workload):
+    for edited, workload in _all(clean, found):
+        if cuts := removal(edited, workload):
             edits += cuts
             done.append(f"{workload.kind} {workload.name}")
     edits += _without_config_maps(clean, found)
@@ -78,10 +76,11 @@ def _marked(text: str) -> tuple[str, str]:
     return (_MARK, text[1:]) if text.startswith(_MARK) else ("", text)
 
 
-def _all(found: list[Document]) -> Iterator[tuple[Document, Workload]]:
+def _all(text: str, found: list[Document]) -> Iterator[tuple[Text, Workload]]:
     for document in found:
-        for workload in workloads(document):
-            yield document, workload
+        if document.root is not None:
+            edited = Text(text, document.root)
+            yield from ((edited, workload) for workload in workloads(document))
 
 
 def _nothing_missed(settings: Settings, renamed: set[str]) -> None:
