@@ -185,6 +185,20 @@ def test_as_a_dependency_it_is_no_proxy_of_its_own(consumer: Path) -> None:
     assert {"Deployment/demo-sidecar", "Service/demo-sidecar", "Pod/app"} < set(both)
 
 
+@pytest.mark.parametrize(
+    ("version", "values", "refusals"), [("1.28", {}, 1), ("1.29", {}, 0), ("1.28", {"native": False}, 0)]
+)
+def test_an_old_cluster_needs_a_classic_container(
+    version: str, values: Object, refusals: int, consumer: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before 1.29 the API server drops restartPolicy, and the init container would block its pod for ever.
+
+    Only `helm lint` can be told a cluster's version here; it prints what would stop an installation, and goes on.
+    """
+    helm_python.lint(consumer, {"sidecar": {"config": chart.CONFIG, **values}}, kube_version=version)
+    assert capfd.readouterr().err.count("native sidecars need Kubernetes 1.29: set native: false") == refusals
+
+
 def test_a_changed_configuration_rolls_the_pods(consumer: Path) -> None:
     """The annotation changes with the configuration and with the files beside it, and with nothing else."""
 

@@ -88,6 +88,9 @@ containers.
 */ -}}
 {{- define "sidecar.container" -}}
 {{- if .Values.native -}}
+{{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version -}}
+{{- fail "native sidecars need Kubernetes 1.29: set native: false, and include it under containers" -}}
+{{- end -}}
 - restartPolicy: Always
   {{- include "sidecar.body" . | nindent 2 }}
 {{- else -}}
