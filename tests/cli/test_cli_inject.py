@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -261,3 +262,12 @@ def test_a_file_that_cannot_be_written_is_said(
     capsys.readouterr()
     assert main(["inject", "-i", "-c", minimal_file(""), str(manifest / "below")]) == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_the_page_of_the_command_has_every_option(capsys: Output) -> None:
+    """And no other."""
+    assert main(["inject", "--help"]) == 0
+    known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)) - {"--help"}
+    page = (ROOT / "docs/deploy/inject.md").read_text()
+    told = set(re.findall(r"--[a-z][a-z-]*", page))
+    assert known - {"--config", "--in-place"} == told, "the two have a short form, which the page uses"
