@@ -185,6 +185,23 @@ def test_as_a_dependency_it_is_no_proxy_of_its_own(consumer: Path) -> None:
     assert {"Deployment/demo-sidecar", "Service/demo-sidecar", "Pod/app"} < set(both)
 
 
+def test_aliases_have_configurations_of_their_own(consumer: Path) -> None:
+    """One chart, two sidecars: each include goes by its alias, and so does the ConfigMap."""
+    entries = [f"{{name: sidecar, version: 0.1.0, alias: {alias}}}" for alias in ("first", "second")]
+    head = (consumer / "Chart.yaml").read_text().partition("dependencies:")[0]
+    (consumer / "Chart.yaml").write_text(f"{head}dependencies: [{', '.join(entries)}]\n")
+    pod = (consumer / "templates/pod.yaml").read_text()
+    both = "---\n".join(
+        pod.replace("name: app\n", f"name: {alias}\n").replace("Subcharts.sidecar", f"Subcharts.{alias}")
+        for alias in ("first", "second")
+    )
+    (consumer / "templates/pod.yaml").write_text(both)
+    documents = chart.rendered(consumer, {"first": {"config": "a: 1"}, "second": {"config": "a: 2"}})
+    for alias, text in (("first", "a: 1"), ("second", "a: 2")):
+        (volume,) = documents[f"Pod/{alias}"]["spec"]["volumes"]
+        assert documents[f"ConfigMap/{volume['configMap']['name']}"]["data"]["sidecar.yaml"] == text
+
+
 @pytest.mark.parametrize(
     ("version", "values", "refusals"), [("1.28", {}, 1), ("1.29", {}, 0), ("1.28", {"native": False}, 0)]
 )
@@ -204,12 +221,14 @@ def test_a_changed_configuration_rolls_the_pods(consumer: Path) -> None:
 
     def annotated(**values: Any) -> str:
         return str(
-            chart.rendered(consumer, {"sidecar": {"config": "a: 1", **values}})["Pod/app"]["metadata"]["annotations"]
+            chart.rendered(consumer, {"sidecar": {"config": chart.CONFIG, **values}})["Pod/app"]["metadata"][
+                "annotations"
+            ]
         )
 
     assert "resilience-sidecar/config" in annotated()
     assert annotated() == annotated(native=False)
-    assert len({annotated(), annotated(config="a: 2"), annotated(files={"x.json": "{}"})}) == 3
+    assert len({annotated(), annotated(config=f"{chart.CONFIG}#"), annotated(files={"x.json": "{}"})}) == 3
     assert annotated(existingConfigMap="own") == "{'at': ''}"
 
 

@@ -36,7 +36,7 @@ ports:
   - {name: sidecar-admin, containerPort: {{ .Values.adminPort }}, protocol: TCP}
 startupProbe:
   {{- include "sidecar.probe" (list . "/readyz") | nindent 2 }}
-  periodSeconds: 2
+  periodSeconds: 1
   failureThreshold: 60
 livenessProbe:
   {{- include "sidecar.probe" (list . "/healthz") | nindent 2 }}
@@ -57,7 +57,7 @@ resources:
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
-  - {name: {{ .Values.name }}-config, mountPath: /etc/sidecar, readOnly: false} # a directory: its changes arrive
+  - {name: {{ .Values.name }}-config, mountPath: /etc/sidecar, readOnly: true} # a directory: its changes arrive
   {{- if .Values.kept.enabled }}
   - {name: {{ .Values.name }}-kept, mountPath: /var/lib/sidecar}
   {{- end }}

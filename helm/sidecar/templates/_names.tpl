@@ -34,6 +34,6 @@ true
 {{- /* Of the configuration: a change of it rolls the pods. */ -}}
 {{- define "sidecar.checksum" -}}
 {{- if not .Values.existingConfigMap -}}
-resilience-sidecar/config: {{ list .Values.config .Values.files | toJson | trunc 16 | quote }}
+resilience-sidecar/config: {{ list .Values.config .Values.files | toJson | sha256sum | trunc 16 | quote }}
 {{- end -}}
 {{- end -}}
