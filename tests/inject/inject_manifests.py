@@ -56,7 +56,7 @@ def _env(draw: st.DrawFn) -> Object:
 
 
 def _container(name: str, env: Object) -> Object:
-    return {"name": name, "image": f"registry.example.com/{name}:1", **env}
+    return {"name": name, "image": f"registry.example.com/{name}:1", **env, "args": ["# not\n# a comment\n"]}
 
 
 @st.composite
@@ -137,6 +137,9 @@ class Style:
         for item in value:
             if self._one_in(6):
                 lines.append(" " * indent + "# item")
+            if isinstance(item, str) and "\n" in item and self._one_in(2):
+                lines += [f"{' ' * indent}- |", *(f"{' ' * (indent + 2)}{line}" for line in item.splitlines())]
+                continue
             if not isinstance(item, dict) or self._one_in(6):
                 lines.append(f"{' ' * indent}- {self._flow(item)}")
                 continue

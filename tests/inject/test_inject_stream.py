@@ -146,12 +146,21 @@ def test_json_stays_json() -> None:
 
 def test_a_comment_inside_a_text_is_none() -> None:
     """What stands right above a key may be the end of a block of text that only looks like a comment."""
-    text = DEPLOYMENT.replace(
-        "      labels: {app: web}\n",
-        "      labels: {app: web}\n      annotations:\n        note: |\n          # not one\n",
-    )
-    after = inject(text.replace("      # Only one.\n", ""), PLAIN).text
-    assert loaded(after)[0]["spec"]["template"]["metadata"]["annotations"]["note"] == "# not one\n"
+    first = "      initContainers:\n      - name: first\n        args:\n        - |\n          true\n      # not one\n"
+    text = DEPLOYMENT.replace("      # Only one.\n", first.replace("      # not", "          # not"))
+    after = inject(text, PLAIN).text
+    first_after = loaded(after)[0]["spec"]["template"]["spec"]["initContainers"][1]
+    assert first_after == {"name": "first", "args": ["true\n# not one\n"]}
+    assert undo(after).text == text
+
+
+def test_of_a_variable_that_is_there_twice_the_last_holds() -> None:
+    """As in a pod."""
+    text = DEPLOYMENT.replace("{name: LEVEL, value: info}", "{name: CONNECT_TOGGLES_URL, value: 'https://b'}")
+    after = inject(text, replace(PLAIN, env=(TOGGLES,))).text
+    env = loaded(after)[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [each["value"] for each in env] == ["https://connect.example.com/api/toggles/", TOGGLES[1]]
+    assert undo(after).text == text
 
 
 @pytest.mark.parametrize("other", ["", "# nothing\n", "kind: Service\napiVersion: v1\n", "just text\n", "[1, 2]\n"])
