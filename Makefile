@@ -3,6 +3,7 @@
 # make bench   side by side with its peers; QUICK=1 takes under a minute
 # make fuzz    bytes that nobody expects, for ten minutes, or as many SECONDS as are given; SEED repeats a run
 # make conformance  the suites that others wrote, through the sidecar, HAProxy and nginx: ten minutes; ONLY=… for one
+# make chart-docs, make chart-golden  the chart's table of values, and its renderings that tests compare
 # make lint    style, types and layers alone
 # make clean   removes what the others made
 #
@@ -19,7 +20,7 @@ export PIP_ROOT_USER_ACTION := ignore
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ENVIRONMENT := $(VENV)/made-by-$(or $(VERSION),none)
 
-.PHONY: run test bench fuzz conformance lint clean
+.PHONY: run test bench fuzz conformance lint clean chart-docs chart-golden
 .DELETE_ON_ERROR:
 
 run: $(VENV)/core
@@ -42,6 +43,12 @@ fuzz: $(VENV)/test
 
 conformance: $(VENV)/conformance
 	$(BIN)/python -m conformance $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS))
+
+chart-docs: $(VENV)/test
+	$(BIN)/python helm/chart_docs.py
+
+chart-golden: $(VENV)/test
+	$(BIN)/python tests/helm/helm_chart.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance build dist

@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "explain": "say what happens to one request, and how long it can take",
     "schema": "print the JSON Schema of the configuration, for editors",
     "top": "show what is happening, live in a terminal",
+    "inject": "add the sidecar to a Kubernetes manifest",
     "demo": "serve in front of an upstream that misbehaves on request",
 }
 """Each is a module of this package."""
@@ -48,7 +49,7 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"sidecar {__version__}")
     commands = parser.add_subparsers(metavar="command", dest="command")
     for name, meaning in COMMANDS.items():
-        subparser = commands.add_parser(name, help=meaning, description=f"{meaning.capitalize()}.")
+        subparser = commands.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
         if name == chosen:
             module = importlib.import_module(f"sidecar.cli.{name}")
             module.add_arguments(subparser)

@@ -12,6 +12,8 @@ from sidecar.config.scalars import FromEnvironment, shown
 from sidecar.config.secret import Secret
 
 _MAX_SECRET: Final = 64 * 1024
+_STAND_IN: Final = b"https://elsewhere.invalid/"
+"""For a secret that only the machine has where the configuration will be used: fit for a header, a token, a URL."""
 
 
 def _opened(written: str, info: ValidationInfo) -> tuple[Path, bytes]:
@@ -22,6 +24,10 @@ def _opened(written: str, info: ValidationInfo) -> tuple[Path, bytes]:
             with path.open("rb") as stream:
                 return path, stream.read(_MAX_SECRET + 1)
         why = "not a regular file"  # a pipe would block the start
+    except FileNotFoundError as error:
+        if (info.context or {}).get("elsewhere"):
+            return path, _STAND_IN
+        why = error.strerror or type(error).__name__
     except OSError as error:
         why = error.strerror or type(error).__name__
     except ValueError:
@@ -37,10 +43,18 @@ def readable(value: Any, info: ValidationInfo) -> str:
     """
     if not isinstance(value, str):
         raise ValueError("must be text: the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
-    return str(_opened(value, info)[0])
+    path, content = _opened(value, info)
+    if content is _STAND_IN:
+        raise ValueError(f"cannot read {shown(value)}: No such file or directory")
+    return str(path)
 
 
-FilePath = Annotated[str, PlainValidator(readable), WithJsonSchema({"type": "string", "x-unit": "file"})]
+def _certificate(value: Any, info: ValidationInfo) -> str:
+    missing = isinstance(value, str) and _opened(value, info)[1] is _STAND_IN
+    return value if missing else readable(value, info)
+
+
+FilePath = Annotated[str, PlainValidator(_certificate), WithJsonSchema({"type": "string", "x-unit": "file"})]
 """A file that can be read now; relative to the configuration's directory."""
 
 

@@ -13,6 +13,7 @@ from sidecar.config import references, translate
 from sidecar.config.document import Document
 from sidecar.config.inherit import with_defaults
 from sidecar.config.model import Config
+from sidecar.config.outside import with_addresses
 from sidecar.config.problem import ConfigError, Path, Problem
 from sidecar.config.reader import MAX_BYTES, read
 
@@ -38,15 +39,19 @@ def load(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.environ) -
     return parse(raw, file=file, env=env)
 
 
-def parse(raw: bytes, *, file: str = "<config>", env: Mapping[str, str] = os.environ) -> Config:
+def parse(
+    raw: bytes, *, file: str = "<config>", env: Mapping[str, str] = os.environ, elsewhere: bool = False
+) -> Config:
     """The same from bytes. `file`: the name for messages, whose directory is that of relative paths.
+
+    `elsewhere`: it will be used on another machine, so secrets and certificates may be missing here.
 
     Raises:
         ConfigError: as `load`.
     """
     document = read(raw, file=file, env=env)
-    data = with_defaults(document)
-    config, complaints = _validated(document, data)
+    data = with_addresses(with_defaults(document), file=file, env=env)
+    config, complaints = _validated(document, data, elsewhere=elsewhere)
     found = [*document.problems.values(), *complaints, *islice(references.problems(document, data), _SHOWN + 1)]
     if config is not None and not found:
         found.extend(_shared_breakers(document, config))
@@ -56,8 +61,8 @@ def parse(raw: bytes, *, file: str = "<config>", env: Mapping[str, str] = os.env
     return config
 
 
-def _validated(document: Document, data: Any) -> tuple[Config | None, Iterable[Problem]]:
-    context = {"directory": FilePath(document.file).parent}
+def _validated(document: Document, data: Any, *, elsewhere: bool) -> tuple[Config | None, Iterable[Problem]]:
+    context = {"directory": FilePath(document.file).parent, "elsewhere": elsewhere}
     try:
         return Config.model_validate(data, context=context), ()
     except ValidationError as error:

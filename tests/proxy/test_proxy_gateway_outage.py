@@ -228,7 +228,7 @@ def test_three_alerts_fire_once_and_resolve(story: Story, record_property: Calla
 
 
 def test_the_runbook_tells_the_same_story(story: Story) -> None:
-    """Its table has every alert when promtool has it; which of two timers of a moment strikes first moves it a scrape."""
+    """Its table has every alert when promtool has it; which of two timers strikes first moves it a scrape."""
     table = re.findall(r"^\| (\d+):(\d\d) \|.*\| `(\w+)` (fires|resolves)", RUNBOOKS.read_text(), re.MULTILINE)
     written = {(int(minutes) * 60 + int(seconds), name, what) for minutes, seconds, name, what in table}
     found = {(moments[0], name, "fires") for (name, _), moments in story.fired.items()}

@@ -1,8 +1,8 @@
 {{- define "sidecar.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -20,4 +20,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "sidecar.configMapName" -}}
 {{- .Values.existingConfigMap | default (include "sidecar.fullname" .) -}}
+{{- end -}}
+
+{{- /* "true" or "": whether it is a proxy of its own. */ -}}
+{{- define "sidecar.isStandalone" -}}
+{{- if eq (toString .Values.standalone.enabled) "auto" -}}
+{{- if .Chart.IsRoot }}true{{ end -}}
+{{- else if .Values.standalone.enabled -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /* Of the configuration: a change of it rolls the pods. */ -}}
+{{- define "sidecar.checksum" -}}
+{{- if not .Values.existingConfigMap -}}
+resilience-sidecar/config: {{ list .Values.config .Values.files | toJson | sha256sum | trunc 16 | quote }}
+{{- end -}}
 {{- end -}}
