@@ -73,6 +73,7 @@ class Digest:
         self._incidents = Incidents(on, quiet=window, clock=clock, wall=wall)
         self._upstreams: dict[str, _Upstream] = {}
         self._rejected: _Rejected | None = None
+        self._spoke = float("-inf")
 
     def heard(self, entry: Entry) -> None:
         """An entry of the journal: a breaker moved, a configuration was taken or not. Others say nothing here."""
@@ -95,12 +96,16 @@ class Digest:
         self._incidents.look(self._subjects())
         over = [incident for incident in self._incidents.all if incident.told and incident.ended is not None]
         pending = over or list(self._fresh()) or self._news()
-        return self._message(now, over) if pending else None
+        return self._message(now, over, last=True) if pending else None
 
     # What waits.
 
     def _fresh(self) -> Iterator[Incident]:
         return (incident for incident in self._incidents.all if not incident.told)
+
+    def _is_clear(self, incident: Incident, now: float) -> bool:
+        """Whether it can be said how it stands: it is wrong, or has been well for long enough."""
+        return incident.ended is None or now >= incident.ended + self._wait(self._said(incident.upstream).well)
 
     def _late(self, by: float) -> list[Incident]:
         """Told, not over, and by then old enough to be told again."""
@@ -135,11 +140,16 @@ class Digest:
     # When.
 
     def _is_due(self, now: float) -> bool:
-        if any(now >= fresh.since + self._wait(self._said(fresh.upstream).failing) for fresh in self._fresh()):
+        if self._late(now):
+            return True
+        if now - self._spoke < self._window:  # only recoveries of several upstreams ever wait for this
+            return False
+        fresh = (incident for incident in self._fresh() if self._is_clear(incident, now))
+        if any(now >= incident.since + self._wait(self._said(incident.upstream).failing) for incident in fresh):
             return True
         if self._news() and self._rejected is not None and now >= self._rejected.due:
             return True
-        return bool(self._late(now) or self._well(now))
+        return bool(self._well(now))
 
     def _wait(self, before: int) -> float:
         """Seconds before the next message, after so many."""
@@ -155,8 +165,8 @@ class Digest:
 
     # What.
 
-    def _message(self, now: float, well: Iterable[Incident]) -> Message:
-        fresh = list(self._fresh())
+    def _message(self, now: float, well: Iterable[Incident], *, last: bool = False) -> Message:
+        fresh = [incident for incident in self._fresh() if last or self._is_clear(incident, now)]
         over = [incident for incident in fresh if incident.ended is not None]  # a short one: told once, as over
         opened = [incident for incident in fresh if incident.ended is None]
         late = self._late(now + self._window)
@@ -170,6 +180,7 @@ class Digest:
             rejected=problems,
             accepted=accepted,
         )
+        self._spoke = now
         self._count(fresh, recovered, now)
         for incident in (*opened, *late):
             incident.escalated = incident.since + self._after <= now + self._window
