@@ -272,3 +272,42 @@ def test_standard_output_is_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     write(log)
     log.close()
     assert json.loads(capfd.readouterr().out)["route"] == "toggles"
+
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+FIELDS = [
+    (b"x-tenant", b"X-Tenant", b'a"\xff\n'),
+    (b"authorization", b"Authorization", b"Bearer s3cret"),
+    (b"cookie", b"Cookie", b"session=s3cret"),
+]
+
+
+def test_a_callers_trace_is_in_its_line(made: Callable[..., list[bytes]]) -> None:
+    """Whoever has a line finds the trace, and the other way round; absent where the caller sent none."""
+    (line,) = made(format="json", changed={"detail": "", "traceparent": TRACE})
+    assert json.loads(line)["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    (line,) = made(format="text", changed={"detail": "", "traceparent": TRACE})
+    assert line.endswith(b" id=5f0c2a0e-9d1c trace=4bf92f3577b34da6a3ce929d0e0e4736\n")
+
+
+def test_headers_are_written_if_they_are_asked_for(made: Callable[..., list[bytes]]) -> None:
+    """No other, and nothing in one can end the line or the string."""
+    changed = {"detail": "", "traceparent": TRACE, "headers": FIELDS}
+    (line,) = made(format="json", headers=["X-Tenant", "X-None"], changed=changed)
+    assert json.loads(line)["headers"] == {"X-Tenant": 'a"\\xff\n'}
+    (line,) = made(format="text", headers=["X-Tenant"], changed=changed | {"traceparent": None})
+    assert line.endswith(rb" X-Tenant=a\x22\xff\x0a" + b"\n")
+    (line,) = made(format="json", changed=changed)
+    assert b"s3cret" not in line
+    assert b"headers" not in line
+
+
+@pytest.mark.parametrize(
+    "changed", [{"query": b"TOKEN=s3cret&page=2"}, {"path": b"/a?TOKEN=s3cret&page=2", "query": b""}]
+)
+def test_a_query_that_is_shown_hides_what_is_listed(
+    made: Callable[..., list[bytes]], changed: dict[str, bytes]
+) -> None:
+    """`redact_query: false` with `redact`: names stay, values go, also where the parser never saw a query."""
+    (line,) = made(redact_query=False, redact=["token"], changed=changed)
+    assert json.loads(line)["path"].endswith("?TOKEN=***&page=2")

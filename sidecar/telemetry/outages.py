@@ -1,0 +1,65 @@
+"""Breakers that are open, and since when: one warning when it begins, one error if it lasts, one line when it is over.
+
+A breaker that probes in vain is still the same outage.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from sidecar.clock import Clock
+
+ESCALATE_AFTER = 600.0
+"""Seconds, where nobody said otherwise."""
+
+
+class _Open(NamedTuple):
+    since: float
+    answers: dict[str, int]
+    escalated: bool
+
+
+class Outages:
+    """Of all breakers, by route.
+
+    after: seconds until one is an error. broken: whether it still is; a reload may have replaced the breaker. answers:
+    what a route's callers were given so far, by outcome.
+    """
+
+    def __init__(
+        self,
+        *,
+        after: float,
+        clock: Clock,
+        broken: Callable[[str], bool],
+        answers: Callable[[str], dict[str, int]],
+    ) -> None:
+        self._after = after
+        self._clock = clock
+        self._broken = broken
+        self._answers = answers
+        self._open: dict[str, _Open] = {}
+
+    def opened(self, route: str) -> None:
+        """Its breaker opened, for the first time or again."""
+        if route not in self._open:
+            self._open[route] = _Open(self._clock(), self._answers(route), escalated=False)
+
+    def closed(self, route: str) -> tuple[float, dict[str, int]] | None:
+        """Its breaker closed: the seconds since it first opened, and what callers were given meanwhile."""
+        outage = self._open.pop(route, None)
+        return None if outage is None else self._told(route, outage)
+
+    def late(self) -> Iterator[tuple[str, float, dict[str, int]]]:
+        """Those that have now lasted too long, each once."""
+        now = self._clock()
+        for route, outage in list(self._open.items()):
+            if not self._broken(route):
+                del self._open[route]
+            elif not outage.escalated and now - outage.since >= self._after:
+                self._open[route] = outage._replace(escalated=True)
+                yield route, *self._told(route, outage)
+
+    def _told(self, route: str, outage: _Open) -> tuple[float, dict[str, int]]:
+        after = self._answers(route)
+        risen = {outcome: count - outage.answers.get(outcome, 0) for outcome, count in after.items()}
+        return self._clock() - outage.since, {outcome: count for outcome, count in risen.items() if count > 0}
