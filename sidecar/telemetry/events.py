@@ -5,6 +5,7 @@ counters that are kept anyway are compared with what they were at the last summa
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -149,10 +150,15 @@ class Events:
         return f", well again after {spoken(seconds)}; callers got meanwhile: {given(callers) or 'nothing, none came'}"
 
     def _escalate(self) -> None:
-        for route, seconds, callers in self._outages.late():
-            text = f"breaker of {route}: not closed for {spoken(seconds)}"
-            text += f"; callers got since: {given(callers) or 'nothing, none came'}"
-            _say(logging.ERROR, "outage", text, {"route": route, "seconds": round(seconds, 1), "callers": callers})
+        late = self._outages.late()
+        if not late:
+            return
+        callers: Counter[str] = sum((Counter(got) for _, got in late.values()), Counter())
+        seconds = max(seconds for seconds, _ in late.values())
+        text = f"breaker of {', '.join(late)}: not closed for {spoken(seconds)}"
+        text += f"; callers got since: {given(callers) or 'nothing, none came'}"
+        fields = {"routes": list(late), "seconds": round(seconds, 1), "callers": dict(callers)}
+        _say(logging.ERROR, "outage", text, fields)
 
     def _report_lost_lines(self) -> None:
         """One error when it begins and one per ten minutes while it goes on; each counts what was lost since."""

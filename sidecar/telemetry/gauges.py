@@ -75,11 +75,12 @@ def show(
     tls_reloads: Callable[[], _Samples] = lambda: iter(()),
     handshake_failures: Callable[[], Mapping[str, tuple[int, str]]] = dict,
     admin_actions: Callable[[], _Samples] = lambda: iter(()),
+    notifications: Callable[[], _Samples] = lambda: iter(()),
 ) -> None:
     """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name.
 
     `tls_reloads`: times that changed files were taken or not, by result. `handshake_failures`: how many, by listener.
-    `admin_actions`: how many were asked for, by action and result.
+    `admin_actions`: how many were asked for, by action and result. `notifications`: the same, by receiver and result.
     """
     guarded = []
     limited = []
@@ -149,6 +150,12 @@ def show(
         "Actions asked for on the admin port, and what came of it: ok, invalid, denied.",
         ("action", "result"),
         admin_actions,
+    )
+    prometheus.counter(
+        "sidecar_notifications_total",
+        "Notifications that a receiver took (sent), tries that it did not take (failed), those given up (dropped).",
+        ("receiver", "result"),
+        notifications,
     )
     _show_actions(prometheus, every)
     if access_log is not None:

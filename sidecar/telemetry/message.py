@@ -28,7 +28,7 @@ _GIVEN: Final = {
     "static": "static",
     "fail_closed": "failed closed",
     "refused": "refused",
-    "upstream_error": "upstream errors",
+    "upstream_error": "upstream error",
     "ok": "answered",
 }
 
@@ -165,7 +165,8 @@ def _because(group: Sequence[Line]) -> str:
     counts: dict[str, int] = {}
     for line in group:
         for failure, count in line.failures.items():
-            counts[failure] = counts.get(failure, 0) + count
+            reason = failure.removeprefix(f"{line.upstream} ")  # the sentence begins with it
+            counts[reason] = counts.get(reason, 0) + count
     return f", after {', '.join(f'{count} {failure}' for failure, count in counts.items())}" if counts else ""
 
 

@@ -3,13 +3,15 @@
 A breaker that probes in vain is still the same outage.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from sidecar.clock import Clock
 
-ESCALATE_AFTER = 600.0
+ESCALATE_AFTER: Final = 600.0
 """Seconds, where nobody said otherwise."""
+_SOON: Final = 0.9
+"""Of that time: the routes of one upstream open one after another, and are one error."""
 
 
 class _Open(NamedTuple):
@@ -49,15 +51,17 @@ class Outages:
         outage = self._open.pop(route, None)
         return None if outage is None else self._told(route, outage)
 
-    def late(self) -> Iterator[tuple[str, float, dict[str, int]]]:
-        """Those that have now lasted too long, each once."""
+    def late(self) -> dict[str, tuple[float, dict[str, int]]]:
+        """Those that have now lasted too long, each once, and with them those that soon will have."""
         now = self._clock()
-        for route, outage in list(self._open.items()):
-            if not self._broken(route):
-                del self._open[route]
-            elif not outage.escalated and now - outage.since >= self._after:
-                self._open[route] = outage._replace(escalated=True)
-                yield route, *self._told(route, outage)
+        for route in [route for route in self._open if not self._broken(route)]:
+            del self._open[route]
+        waiting = {route: outage for route, outage in self._open.items() if not outage.escalated}
+        if not any(now - outage.since >= self._after for outage in waiting.values()):
+            return {}
+        found = {route: one for route, one in waiting.items() if now - one.since >= self._after * _SOON}
+        self._open |= {route: outage._replace(escalated=True) for route, outage in found.items()}
+        return {route: self._told(route, outage) for route, outage in found.items()}
 
     def _told(self, route: str, outage: _Open) -> tuple[float, dict[str, int]]:
         after = self._answers(route)
