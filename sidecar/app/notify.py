@@ -160,15 +160,15 @@ class Notifier:
             if (message := receiver.digest.tick()) is not None:
                 receiver.offer(message)
 
-    async def close(self) -> None:
-        """Sends what waits, within `LAST_WAIT` seconds."""
+    async def close(self, within: float = LAST_WAIT) -> None:
+        """Sends what waits, within so many seconds."""
         self._deaf()
         for receiver in self._receivers:
             if (message := receiver.digest.last()) is not None:
                 receiver.offer(message)
         working = [task for receiver in self._receivers if (task := receiver.hurry()) is not None]
         if working:
-            _, late = await asyncio.wait(working, timeout=LAST_WAIT)
+            _, late = await asyncio.wait(working, timeout=within)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -191,16 +191,8 @@ class AccessLog(Model):
     redact_query: Flag = setting(default=True, description="Leave the query out: it may hold personal data.")
     redact: tuple[Annotated[Text, Field(min_length=1)], ...] = setting(
         (
-            "access_token",
-            "api_key",
-            "apikey",
-            "code",
-            "key",
-            "password",
-            "phone_number",
-            "secret",
-            "signature",
-            "token",
+            *("access_token", "api_key", "apikey", "code", "key", "password", "phone", "phone_number", "secret"),
+            *("sig", "signature", "token"),
         ),
         "Parameters whose values are left out where `redact_query: false` shows the query. Upper and lower case are"
         " the same.",
