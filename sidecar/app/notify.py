@@ -73,8 +73,12 @@ class Receiver:
         return None if self._task is None or self._task.done() else self._task
 
     async def _work(self) -> None:
-        while self._queue:
-            await self._deliver(self._queue.popleft())
+        try:
+            while self._queue:
+                await self._deliver(self._queue.popleft())
+        except asyncio.CancelledError:
+            self._give_up("the process ended")
+            raise
 
     async def _deliver(self, body: bytes) -> None:
         delivery = Delivery(MONOTONIC(), self._rng)

@@ -9,7 +9,7 @@ from sidecar.clock import WALL
 from sidecar.policy import reasons, retry_after
 from sidecar.telemetry.delivery import Reply
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
+TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": f"sidecar/{__version__}"}
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (TimeoutError, reasons.ATTEMPT_TIMEOUT),
@@ -24,7 +24,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 _GOOD: Final = range(200, 300)
 
 
-async def post(url: str, body: bytes) -> Reply:
+async def post(url: str, body: bytes, limit: aiohttp.ClientTimeout = TIMEOUT) -> Reply:
     """Sends it once. Never raises for what a network or a receiver does, and never says the URL: it is a secret.
 
     Redirects are not followed: a webhook that moved has a new secret. Proxies of the environment are not used: one of
@@ -32,7 +32,7 @@ async def post(url: str, body: bytes) -> Reply:
     """
     try:
         async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.post(url, data=body, headers=_HEADERS, allow_redirects=False) as response,
         ):
             return _judged(response)
