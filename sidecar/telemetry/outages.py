@@ -12,6 +12,8 @@ ESCALATE_AFTER: Final = 600.0
 """Seconds, where nobody said otherwise."""
 _SOON: Final = 0.9
 """Of that time: the routes of one upstream open one after another, and are one error."""
+_APART: Final = 0.2
+"""Of that time, that two errors are apart at least."""
 
 
 class _Open(NamedTuple):
@@ -40,6 +42,7 @@ class Outages:
         self._broken = broken
         self._answers = answers
         self._open: dict[str, _Open] = {}
+        self._told_at = float("-inf")
 
     def opened(self, route: str) -> None:
         """Its breaker opened, for the first time or again."""
@@ -57,8 +60,10 @@ class Outages:
         for route in [route for route in self._open if not self._broken(route)]:
             del self._open[route]
         waiting = {route: outage for route, outage in self._open.items() if not outage.escalated}
-        if not any(now - outage.since >= self._after for outage in waiting.values()):
+        due = any(now - outage.since >= self._after for outage in waiting.values())
+        if not due or now - self._told_at < self._after * _APART:
             return {}
+        self._told_at = now
         found = {route: one for route, one in waiting.items() if now - one.since >= self._after * _SOON}
         self._open |= {route: outage._replace(escalated=True) for route, outage in found.items()}
         return {route: self._told(route, outage) for route, outage in found.items()}
