@@ -12,7 +12,7 @@ ESCALATE_AFTER: Final = 600.0
 """Seconds, where nobody said otherwise."""
 _SOON: Final = 0.9
 """Of that time: the routes of one upstream open one after another, and are one error."""
-_APART: Final = 0.2
+_APART: Final = 0.25
 """Of that time, that two errors are apart at least."""
 
 
