@@ -120,6 +120,6 @@ class RequestLog(Protocol):
         `duration`: seconds from its head to our last byte. `upstream`: seconds spent waiting for upstreams, all
         attempts together; -1 if none was made. `reason` is "" where nothing needs one. `path` and `query` are as
         received (the log decides what of them it may show); `request_id` is already safe to print. `detail`: one
-        sentence of ours about the reason; "" for none. `traceparent`: the caller's own, well-formed; None if it sent
-        none. `headers`: the request's fields as they came, each lower-case name, name, value.
+        sentence of ours about the reason; "" for none. `traceparent`: what upstreams were sent, or the caller sent;
+        None if there is neither. `headers`: the request's fields as they came, each lower-case name, name, value.
         """

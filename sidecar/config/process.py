@@ -189,13 +189,10 @@ class AccessLog(Model):
     format: Literal["json", "text"] = setting("json", "One JSON object per line, or one line of text.")
     sample: Ratio = setting(1.0, "Share of answered requests that are written; failures always are.")
     redact_query: Flag = setting(default=True, description="Leave the query out: it may hold personal data.")
-    redact: tuple[Annotated[Text, Field(min_length=1)], ...] = setting(
-        (
-            *("access_token", "api_key", "apikey", "code", "key", "password", "phone", "phone_number", "secret"),
-            *("sig", "signature", "token"),
-        ),
-        "Parameters whose values are left out where `redact_query: false` shows the query. Upper and lower case are"
-        " the same.",
+    redact: tuple[Annotated[Text, Field(min_length=1)], ...] | None = setting(
+        None,
+        "Parameters whose values are left out where `redact_query: false` shows the query, in upper or lower case. If"
+        " absent, those that usually hold secrets or personal numbers.",
     )
     headers: Annotated[tuple[HeaderName, ...], AfterValidator(_no_credentials)] = setting(
         (), "Headers of the request to write down. Those that hold credentials by their name are refused."

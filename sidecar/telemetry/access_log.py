@@ -11,7 +11,7 @@ from random import Random
 
 from sidecar.clock import WALL, Clock
 from sidecar.telemetry.line import FORMATS, Format, Key
-from sidecar.telemetry.redaction import Header, Redaction, shown_headers
+from sidecar.telemetry.redaction import USUAL, Header, Redaction, shown_headers
 from sidecar.telemetry.sink import Sink
 
 _REDACTED = b"?[redacted]"
@@ -24,8 +24,8 @@ class AccessLog:
 
     path: "-" is standard output. sample: share of the requests with outcome "ok" that are written; every
     other one is. redact_query: show that there was a query, and not a byte of it. redact: where it is shown, the
-    parameters whose values are not. headers: the request's fields to write down. Raises OSError if the path cannot be
-    opened. Writing never raises and never waits; what cannot be written counts in `dropped`.
+    parameters whose values are not; None: the usual ones. headers: the request's fields to write down. Raises OSError
+    if the path cannot be opened. Writing never raises and never waits; what cannot be written counts in `dropped`.
     """
 
     __slots__ = (
@@ -56,13 +56,13 @@ class AccessLog:
         format: Format = "json",  # noqa: A002 - the YAML key
         sample: float = 1.0,
         redact_query: bool = True,
-        redact: Iterable[str] = (),
+        redact: Iterable[str] | None = None,
         headers: Iterable[str] = (),
         wall: Clock = WALL,
         rng: Random | None = None,
     ) -> None:
         self._make, self._escape, same, self._spell = FORMATS[format]
-        names = tuple(redact)
+        names = USUAL if redact is None else tuple(redact)
         self._same = same(redact_query or bool(names))
         self._redact = redact_query
         self._redacted = Redaction(names)
@@ -133,7 +133,7 @@ class AccessLog:
         else:
             values = (self._stamp, path, shown, took, upstream * 1e3, bytes_in, bytes_out, request_id)
         line = template % values
-        if traceparent is not None or self._headers:
+        if self._headers or (traceparent is not None and traceparent[3:35] != request_id):
             line = self._spell(line, traceparent, shown_headers(self._headers, headers))
         buffer = self._buffer  # `Sink.write`, without the call: 0.1 µs of 1.2
         buffer += line

@@ -8,6 +8,11 @@ from urllib.parse import unquote_to_bytes
 Header = tuple[bytes, bytes, bytes]
 """Lower-case name, name, value."""
 
+USUAL: Final = (
+    *("access_token", "api_key", "apikey", "code", "key", "password", "phone", "phone_number", "secret"),
+    *("sig", "signature", "token"),
+)
+"""Parameters that are hidden where nobody said which. docs/logs.md lists them."""
 HIDDEN: Final = b"***"
 LONGEST: Final = 256
 """Bytes of a header's value that are shown."""
