@@ -151,12 +151,18 @@ class Notifier:
         self._deaf = journal.listen(self._heard)
 
     def change(self, asked: Sequence[config.Notify]) -> None:
-        """Another configuration: a receiver that is as before keeps what it knows and what it has still to send."""
+        """Another configuration: a receiver that is as before keeps what it knows and what it has still to send.
+
+        One that is no more tries once again what waits for it.
+        """
         before = {(receiver.name, receiver.asked): receiver for receiver in self._receivers}
         self._receivers = []
         for index, one in enumerate(asked):
             name = one.name or str(index)
-            self._receivers.append(before.get((name, one)) or self._made(name, one))
+            kept = before.pop((name, one), None)
+            self._receivers.append(self._made(name, one) if kept is None else kept)
+        for receiver in before.values():
+            receiver.hurry()
 
     def tick(self) -> None:
         """Sends what is due."""

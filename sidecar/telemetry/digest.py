@@ -78,7 +78,9 @@ class Digest:
     def heard(self, entry: Entry) -> None:
         """An entry of the journal: a breaker moved, a configuration was taken or not. Others say nothing here."""
         if entry.kind == "breaker":
-            self._incidents.look(self._subjects())
+            watched = self._subjects().get(entry.subject)
+            if watched is not None:
+                self._incidents.look_at(entry.subject, watched)
             self._incidents.explain(entry.subject, entry.fields.get("failures", {}))
         elif entry.kind == "config" and "config_rejected" in self._on:
             self._configured(entry)

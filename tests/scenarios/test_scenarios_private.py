@@ -216,6 +216,7 @@ def test_nothing_that_people_send_is_in_any_sink(world: World, tmp_path: Path) -
     }
     assert sinks["access log"].count("\n") >= len(MALFORMED) + len(UPSTREAM)
     assert "unexpected_response" in sinks["standard error"]
+    assert '"event":"ejection"' in sinks["standard error"]
     assert '"route":"other"' in sinks["notification"]
     found = {
         name: [line for line in text.splitlines() if any(word in line.lower() for word in PLANTED)]
