@@ -167,7 +167,7 @@ class Log(Model):
     format: Literal["json", "text"] = setting(
         "json", "One JSON object per line, or one line of text. The command line's --log-format has the last word."
     )
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least that is written.")
+    level: Literal["info", "warning", "error"] = setting("info", "The least that is written.")
     escalate_after: PositiveDuration = setting(
         "10m", "How long a breaker must have been open to be an error, once; until then it is a warning."
     )
