@@ -4,6 +4,7 @@
 when the configuration is loaded, so that nothing is looked up by name per request.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -122,13 +123,16 @@ class RequestLog(Protocol):
         bytes_out: int,
         request_id: bytes,
         detail: str = "",
+        traceparent: bytes | None = None,
+        headers: Sequence[tuple[bytes, bytes, bytes]] = (),
     ) -> None:
         """One finished request.
 
         `duration`: seconds from its head to our last byte. `upstream`: seconds spent waiting for upstreams, all
         attempts together; -1 if none was made. `reason` is "" where nothing needs one. `path` and `query` are as
         received (the log decides what of them it may show); `request_id` is already safe to print. `detail`: one
-        sentence of ours about the reason; "" for none.
+        sentence of ours about the reason; "" for none. `traceparent`: what upstreams were sent, or the caller sent;
+        None if there is neither. `headers`: the request's fields as they came, each lower-case name, name, value.
         """
 
 

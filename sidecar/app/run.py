@@ -21,13 +21,13 @@ def run(
     loaded: config.Config,
     *,
     on_ready: Callable[[], None] | None = None,
-    log_format: Literal["json", "text"] = "json",
+    log_format: Literal["json", "text"] | None = None,
 ) -> int:
     """Serves until a signal, then returns the exit code: 2 if it could not start, after one line that says why.
 
-    `on_ready` is called once callers are served.
+    `on_ready` is called once callers are served. `log_format`: in place of the configuration's.
     """
-    handler = process_log.install(format=log_format)
+    handler = process_log.install(format=log_format or loaded.log.format, level=loaded.log.level.upper())
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(loaded, on_ready=on_ready))

@@ -7,7 +7,7 @@ the first call of the application never waits for libraries that it does not use
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -22,17 +22,21 @@ from sidecar.app.bind import CannotStart, bind, binding
 from sidecar.app.build import Builder, Built
 from sidecar.app.health import Checks
 from sidecar.app.kept import Kept
+from sidecar.app.notify import TICK_EVERY, Notifier
 from sidecar.app.renewals import LOOK_EVERY, Renewals
 from sidecar.app.tracing import Tracing
 from sidecar.clock import MONOTONIC, WALL
+from sidecar.policy.endpoints import Upstream
 from sidecar.policy.reasons import DRAINING
 from sidecar.proxy.gateway import Gateway
 from sidecar.proxy.ids import Ids
 from sidecar.telemetry import gauges
 from sidecar.telemetry.access_log import AccessLog
+from sidecar.telemetry.ejections import Ejections
 from sidecar.telemetry.events import Events
 from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
+from sidecar.telemetry.watched import Watch
 from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
 from sidecar.wire.shared import Server
@@ -62,7 +66,10 @@ class Service:
         self._kept = Kept(loaded)
         self._renewals = Renewals()
         self._tracing = Tracing(loaded.tracing, self._rng, self._prometheus)
+        self._watch = Watch(lambda: self._built.routes, self._prometheus)
         self._built = self._build()
+        self._ejections = Ejections(self._upstreams, journal=self._journal, clock=MONOTONIC)
+        self._notifier = Notifier(loaded.notify, subjects=self._watch, journal=self._journal, rng=self._rng)
         self._checks = Checks(self._built.checks)
         self._gateway = Gateway(
             router=self._built.router,
@@ -81,6 +88,8 @@ class Service:
             access_log=self._access_log,
             handshakes=self._handshake_failures,
             journal=self._journal,
+            escalate_after=loaded.log.escalate_after,
+            broken=self._watch.broken,
         )
         self._listeners: list[Listener] = []
         self._admin: front.Running | None = None
@@ -127,6 +136,8 @@ class Service:
         self._every(SUMMARY_EVERY, self._events.tick)
         self._every(LOOK_EVERY, self._renewals.look)
         self._every(SUMMARY_EVERY, self._tracing.tick)
+        self._every(TICK_EVERY, self._ejections.look)
+        self._every(TICK_EVERY, self._notifier.tick)
         self._prometheus.config_loaded(ok=True)
         await self._start_admin()
         self._tracing.start()
@@ -173,6 +184,7 @@ class Service:
             await self._admin.close()
         self._timers.close()
         self._events.tick()
+        await self._notifier.close()
         self._access_log.close()
         await self._kept.close()
         await self._tracing.close()
@@ -187,6 +199,8 @@ class Service:
                 format=asked.format,
                 sample=asked.sample,
                 redact_query=asked.redact_query,
+                redact=asked.redact,
+                headers=asked.headers,
                 wall=WALL,
                 rng=self._rng,
             )
@@ -216,6 +230,7 @@ class Service:
             tls_reloads=self._renewals.counts,
             handshake_failures=self._handshake_failures,
             admin_actions=self._actions.counts,
+            notifications=self._notifications,
         )
         for renewal, names in built.renewals.items():
             pools = [pool for name in names for pool in built.pools[name]]
@@ -226,6 +241,12 @@ class Service:
         """How many there were, and why the last one was, by the listener's address."""
         found = {listener.address: listener.tls for listener in self._listeners}
         return {name: (tls.failures, tls.last_failure) for name, tls in found.items() if tls is not None}
+
+    def _upstreams(self) -> Iterable[Upstream]:
+        return self._built.upstreams.values()
+
+    def _notifications(self) -> Iterator[tuple[Sequence[str], float]]:
+        return self._notifier.counts()  # made later than what asks for it
 
     def _make_server(self) -> Server:
         limits = self._config.limits

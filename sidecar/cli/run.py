@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-c", "--config", default="config/sidecar.yaml", metavar="FILE", help="the YAML file (%(default)s)"
     )
     parser.add_argument(
-        "--log-format", choices=("json", "text"), default="json", help="of the process's own log, on standard error"
+        "--log-format", choices=("json", "text"), help="of the process's own log, in place of log.format of the file"
     )
 
 

@@ -16,7 +16,19 @@ from sidecar.config.load import load, parse
 from sidecar.config.model import Config
 from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, RateLimit, Retry, Timeout
 from sidecar.config.problem import ConfigError, Problem
-from sidecar.config.process import AccessLog, Address, Admin, Caller, Drain, Limits, Listen, ListenTls, State
+from sidecar.config.process import (
+    AccessLog,
+    Address,
+    Admin,
+    Caller,
+    Drain,
+    Limits,
+    Listen,
+    ListenTls,
+    Log,
+    Notify,
+    State,
+)
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
 from sidecar.config.tracing import Tracing
@@ -43,7 +55,9 @@ __all__ = [
     "Limits",
     "Listen",
     "ListenTls",
+    "Log",
     "Match",
+    "Notify",
     "Pool",
     "Problem",
     "RateLimit",

@@ -3,16 +3,23 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
-from sidecar.config.base import NOT_YET, Model, required, setting
+from sidecar.config.base import Model, required, setting
 from sidecar.config.document import Document
 from sidecar.config.fields import Name
 from sidecar.config.problem import Path, Place, path_text
-from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listens, Notify, State
+from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listens, Log, Notify, State
 from sidecar.config.route import Defaults, Route
 from sidecar.config.tracing import Tracing
 from sidecar.config.upstream import Upstream
+
+
+def _each_name_once(receivers: tuple[Notify, ...]) -> tuple[Notify, ...]:
+    names = [receiver.name or str(index) for index, receiver in enumerate(receivers)]
+    if len(set(names)) < len(names):
+        raise ValueError("two receivers have the same name")
+    return receivers
 
 
 class Config(Model):
@@ -25,6 +32,7 @@ class Config(Model):
     admin: Admin = setting({}, "The port for health, metrics and status.")
     caller: Caller | None = setting(None, "Who waits for our answers.")
     limits: Limits = setting({}, "What one caller may ask of the process.")
+    log: Log = setting({}, "The process's own log.")
     access_log: AccessLog = setting({}, "One line per request.")
     drain: Drain = setting({}, "The end of the process after SIGTERM.")
     upstreams: Annotated[Mapping[Name, Upstream], Field(min_length=1)] = required("Whom to call, by name.")
@@ -33,7 +41,9 @@ class Config(Model):
         "Which requests go where, and how. The most specific match wins."
     )
     state: State = setting({}, "What outlives one request.")
-    notify: Annotated[tuple[Notify, ...], NOT_YET] = setting((), "Who is told when something is wrong.")
+    notify: Annotated[tuple[Notify, ...], Field(max_length=20), AfterValidator(_each_name_once)] = setting(
+        (), "Who is told when something is wrong."
+    )
     tracing: Tracing | None = setting(None, "Export of spans.")
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("<config>"))

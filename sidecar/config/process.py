@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from sidecar.config.fields import (
     Count,
     Duration,
     Flag,
+    HeaderName,
     HostPort,
     ListenAddress,
     Mode,
@@ -27,7 +29,7 @@ from sidecar.config.fields import (
     Size,
     Text,
 )
-from sidecar.config.files import FilePath, SecretText
+from sidecar.config.files import SENSITIVE, FilePath, SecretText
 from sidecar.config.scalars import format_duration, format_size
 from sidecar.config.secret import Secret
 
@@ -159,6 +161,25 @@ class Limits(Model):
     )
 
 
+class Log(Model):
+    """The process's own log, on standard error."""
+
+    format: Literal["json", "text"] = setting(
+        "json", "One JSON object per line, or one line of text. The command line's --log-format has the last word."
+    )
+    level: Literal["info", "warning", "error"] = setting("info", "The least that is written.")
+    escalate_after: PositiveDuration = setting(
+        "10m", "How long a breaker must have been open to be an error, once; until then it is a warning."
+    )
+
+
+def _no_credentials(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if SENSITIVE.search(name):
+            raise ValueError(f"{name} holds credentials by its name: it is never logged")
+    return names
+
+
 class AccessLog(Model):
     """One line per request."""
 
@@ -168,6 +189,14 @@ class AccessLog(Model):
     format: Literal["json", "text"] = setting("json", "One JSON object per line, or one line of text.")
     sample: Ratio = setting(1.0, "Share of answered requests that are written; failures always are.")
     redact_query: Flag = setting(default=True, description="Leave the query out: it may hold personal data.")
+    redact: tuple[Annotated[Text, Field(min_length=1)], ...] | None = setting(
+        None,
+        "Parameters whose values are left out where `redact_query: false` shows the query, in upper or lower case. If"
+        " absent, those that usually hold secrets or personal numbers.",
+    )
+    headers: Annotated[tuple[HeaderName, ...], AfterValidator(_no_credentials)] = setting(
+        (), "Headers of the request to write down. Those that hold credentials by their name are refused."
+    )
 
 
 class Drain(Model):
@@ -216,12 +245,29 @@ class State(Model):
     shared: Annotated[Shared | None, NOT_YET] = setting(None, "Sharing of breaker states.")
 
 
+def _webhook(url: Secret) -> Secret:
+    try:
+        parts = urlsplit(url.reveal())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[\x21-\x7e]+", url.reveal()):
+        raise ValueError("is not a URL of http or https (what it is is not shown: it may hold a secret)")
+    return url
+
+
 class Notify(Model):
     """One receiver of notifications."""
 
-    webhook: SecretText = required("URL that is POSTed to; it usually holds a secret.")
+    name: Name | None = setting(
+        None, "What metrics and logs call it; its place in the list, counted from 0, if absent."
+    )
+    webhook: Annotated[SecretText, AfterValidator(_webhook)] = required(
+        "URL that is POSTed to; it usually holds a secret."
+    )
     format: Literal["json", "slack", "discord"] = setting("slack", "Shape of the message.")
     window: PositiveDuration = setting("30s", "Everything within it becomes one message.")
     on: tuple[Literal["breaker_open", "fail_closed", "config_rejected"], ...] = setting(
-        ("breaker_open", "fail_closed", "config_rejected"), "Events to tell."
+        ("breaker_open", "fail_closed", "config_rejected"), "Events to tell, and their end."
     )
+    after: PositiveDuration = setting("10m", "How long something must last to be told once more.")

@@ -143,4 +143,6 @@ class Gateway:
             bytes_out,
             exchange.request_id,
             why(exchange, reason)[0] if reason else "",
+            exchange.traceparent,
+            head.headers,
         )

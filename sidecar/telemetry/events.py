@@ -5,11 +5,14 @@ counters that are kept anyway are compared with what they were at the last summa
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from sidecar.clock import MONOTONIC, Clock
 from sidecar.telemetry.journal import Journal
+from sidecar.telemetry.message import given, spoken
+from sidecar.telemetry.outages import ESCALATE_AFTER, Outages
 from sidecar.telemetry.prometheus import Prometheus
 from sidecar.telemetry.route import RouteMetrics
 
@@ -18,6 +21,9 @@ INTERVAL: Final = 10.0
 
 _TOLD_APART: Final = 100
 """Failures that are told one by one per interval; a bound, should what is wrong be different each time."""
+
+_TELL_LOST_EVERY: Final = 600.0
+"""Seconds between two errors about lost lines: a full disk stays full."""
 
 _log = logging.getLogger("sidecar")
 _NO_FAILURES: Final = frozenset({"ok", "client_gone"})
@@ -47,6 +53,7 @@ class Events:
     access_log: whose lost lines are reported, if there is one.
     handshakes: asked how many TLS handshakes of callers failed so far, and why the last one, by listener.
     journal: where moves of breakers are taken down as well.
+    escalate_after: seconds after which a breaker that still is open is an error. broken: whether it is, by route.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class Events:
         clock: Clock = MONOTONIC,
         handshakes: Handshakes = dict,
         journal: Journal | None = None,
+        escalate_after: float = ESCALATE_AFTER,
+        broken: Callable[[str], bool] = lambda route: True,  # noqa: ARG005 - nobody knows better
     ) -> None:
         self._prometheus = prometheus
         self._access_log = access_log
@@ -68,6 +77,13 @@ class Events:
         self._handshakes = handshakes
         self._journal = Journal() if journal is None else journal
         self._refused_handshakes: dict[str, int] = {}
+        self._told_lost: float | None = None
+        self._outages = Outages(
+            after=escalate_after,
+            clock=clock,
+            broken=broken,
+            answers=lambda route: prometheus.route(route).requests.by(2),
+        )
         prometheus.on_transition(self.transition)
         prometheus.on_explained(self.explained)
 
@@ -79,10 +95,13 @@ class Events:
         """
         fields: dict[str, Any] = {"route": route, "from": old, "to": new}
         text = f"breaker of {route}: {old} to {new}"
+        if new == "closed":
+            text += self._ended(route, fields)
         if new != "open":
             self._journal.add("breaker", route, text, **fields)
             _say(logging.INFO, "breaker", text, fields)
             return
+        self._outages.opened(route)
         fields["open_for"] = round(open_for, 3)
         text += f" for {open_for:.1f} s"
         if failures := _by_route(_risen(self._before, self._counts()), "failure").get(route):
@@ -108,6 +127,7 @@ class Events:
         self._ticked, self._before, self._last = now, self._last, counts
         self._explained.clear()
         self._summarise(seconds, risen)
+        self._escalate()
         self._report_lost_lines()
         self._report_handshakes()
 
@@ -120,10 +140,34 @@ class Events:
         text = f"in {seconds:.0f} s: {'; '.join(parts)}"
         _say(logging.WARNING, "summary", text, {"seconds": round(seconds, 1), **said})
 
+    def _ended(self, route: str, fields: dict[str, Any]) -> str:
+        """What there is to say about the whole outage, now that it is over."""
+        outage = self._outages.closed(route)
+        if outage is None:
+            return ""
+        seconds, callers = outage
+        fields |= {"seconds": round(seconds, 1), "callers": callers}
+        return f", well again after {spoken(seconds)}; callers got meanwhile: {given(callers) or 'nothing, none came'}"
+
+    def _escalate(self) -> None:
+        late = self._outages.late()
+        if not late:
+            return
+        callers: Counter[str] = sum((Counter(got) for _, got in late.values()), Counter())
+        seconds = max(seconds for seconds, _ in late.values())
+        text = f"breaker of {', '.join(late)}: not closed for {spoken(seconds)}"
+        text += f"; callers got since: {given(callers) or 'nothing, none came'}"
+        fields = {"routes": list(late), "seconds": round(seconds, 1), "callers": dict(callers)}
+        _say(logging.ERROR, "outage", text, fields)
+
     def _report_lost_lines(self) -> None:
+        """One error when it begins and one per ten minutes while it goes on; each counts what was lost since."""
         if self._access_log is None or self._access_log.dropped == self._dropped:
             return
-        lost, self._dropped = self._access_log.dropped - self._dropped, self._access_log.dropped
+        now = self._clock()
+        if self._told_lost is not None and now - self._told_lost < _TELL_LOST_EVERY:
+            return
+        lost, self._dropped, self._told_lost = self._access_log.dropped - self._dropped, self._access_log.dropped, now
         why = self._access_log.failure or "it was full for a while"
         _say(
             logging.ERROR,

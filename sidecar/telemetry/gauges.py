@@ -76,11 +76,12 @@ def show(
     tls_reloads: Callable[[], _Samples] = lambda: iter(()),
     handshake_failures: Callable[[], Mapping[str, tuple[int, str]]] = dict,
     admin_actions: Callable[[], _Samples] = lambda: iter(()),
+    notifications: Callable[[], _Samples] = lambda: iter(()),
 ) -> None:
     """Adds their series to the scrape, in place of those shown before. `pools`: by the upstream's name.
 
     `tls_reloads`: times that changed files were taken or not, by result. `handshake_failures`: how many, by listener.
-    `admin_actions`: how many were asked for, by action and result.
+    `admin_actions`: how many were asked for, by action and result. `notifications`: the same, by receiver and result.
     """
     every = tuple(routes)
     for route in every:
@@ -98,6 +99,7 @@ def show(
         _show_disk(prometheus, disk)
     _show_tls(prometheus, tls_reloads, handshake_failures)
     _show_actions(prometheus, every, admin_actions)
+    _show_notifications(prometheus, notifications)
     if access_log is not None:
         _show_access_log(prometheus, access_log)
 
@@ -182,6 +184,15 @@ def _show_actions(prometheus: Prometheus, routes: Sequence[Route], admin_actions
         "Actions asked for on the admin port, and what came of it: ok, invalid, denied.",
         ("action", "result"),
         admin_actions,
+    )
+
+
+def _show_notifications(prometheus: Prometheus, notifications: Callable[[], _Samples]) -> None:
+    prometheus.counter(
+        "sidecar_notifications_total",
+        "Notifications that a receiver took (sent), tries that it did not take (failed), those given up (dropped).",
+        ("receiver", "result"),
+        notifications,
     )
 
 

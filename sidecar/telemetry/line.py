@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
@@ -19,6 +19,8 @@ class _Spelling(NamedTuple):
     escape: Callable[[bytes], bytes]
     same: Callable[[bool], bytes]
     """A table for `bytes.translate`: what it leaves as it is needs no escape. True: and holds no "?"."""
+    with_more: Callable[[bytes, bytes | None, Mapping[str, bytes]], bytes]
+    """A line with the caller's trace and headers put in at its end."""
 
 
 def json_template(key: Key) -> bytes:
@@ -62,6 +64,31 @@ def escape_text(text: bytes) -> bytes:
     return _UNPRINTABLE.sub(lambda found: b"\\x%02x" % found[0][0], text)
 
 
+def json_with_more(line: bytes, traceparent: bytes | None, headers: Mapping[str, bytes]) -> bytes:
+    """Adds `trace_id` if there is a trace, and `headers` if there are any. A trace id is 32 hexadecimal digits."""
+    more = b"" if traceparent is None else b',"trace_id":"%b"' % _trace_id(traceparent)
+    if headers:
+        pairs = (_quoted_name(name) + b':"' + escape_json(value) + b'"' for name, value in headers.items())
+        more += b',"headers":{' + b",".join(pairs) + b"}"
+    return line[:-2] + more + b"}\n"
+
+
+def text_with_more(line: bytes, traceparent: bytes | None, headers: Mapping[str, bytes]) -> bytes:
+    """The same as words at the end."""
+    more = b"" if traceparent is None else b" trace=" + _trace_id(traceparent)
+    for name, value in headers.items():
+        more += b" " + name.encode() + b"=" + escape_text(value)
+    return line[:-1] + more + b"\n"
+
+
+def _trace_id(traceparent: bytes) -> bytes:
+    return traceparent[3:35]  # https://www.w3.org/TR/trace-context/#traceparent-header-field-values
+
+
+def _quoted_name(name: str) -> bytes:
+    return json.dumps(name).encode()
+
+
 _UNPRINTABLE: Final = re.compile(rb"[^!#-\[\]-~]")
 
 
@@ -86,6 +113,6 @@ def _same(harmless: bytes, no_query: bool) -> bytes:  # noqa: FBT001 - bound bel
 
 
 FORMATS: Final[dict[Format, _Spelling]] = {
-    "json": _Spelling(json_template, escape_json, partial(_same, b" " + _PRINTABLE)),
-    "text": _Spelling(text_template, escape_text, partial(_same, _PRINTABLE)),
+    "json": _Spelling(json_template, escape_json, partial(_same, b" " + _PRINTABLE), json_with_more),
+    "text": _Spelling(text_template, escape_text, partial(_same, _PRINTABLE), text_with_more),
 }

@@ -18,7 +18,7 @@ STDERR: Final = 2
 def install(
     *,
     format: Literal["json", "text"] = "json",  # noqa: A002 - the YAML key
-    level: int = logging.INFO,
+    level: int | str = logging.INFO,
     target: str | int = STDERR,
 ) -> "SinkHandler":
     """Sends every logger's records of `level` and above to `target`, a path or an inherited descriptor.

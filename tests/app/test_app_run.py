@@ -225,6 +225,22 @@ def test_the_access_log_is_whole_when_it_ends(sidecar: Start, upstream: Upstream
     assert [line["path"] for line in running.access_log()] == [f"/{number}" for number in range(20)]
 
 
+def test_logs_are_as_the_file_asks(sidecar: Start, upstream: Upstream) -> None:
+    """Its format and level for the one, headers and hidden parameters for the other."""
+    upstream.otherwise(scripted.ok())
+    more = "log: {format: text, level: warning}\naccess_log: {redact_query: false, headers: [X-Tenant]}"
+    running = sidecar(served(upstream, more))
+    assert ask(running.port, "GET", "/a?token=t&page=2", {"X-Tenant": "blue", "X-Other": "o"}).status == 200
+    (line,) = running.wait_for_access(1)
+    assert (line["path"], line["headers"]) == ("/a?token=***&page=2", {"X-Tenant": "blue"})
+    upstream.otherwise(scripted.status(500))
+    for _ in range(5):
+        assert ask(running.port, "GET", "/b").status == 500
+    running.until(lambda: "breaker of all: closed to open" in running.stderr(), what="the breaker's line")
+    told = [text.split() for text in running.stderr().splitlines()]
+    assert [words[1] for words in told if words[2] == "sidecar:"] == ["warning"]
+
+
 def test_an_access_log_nobody_reads_stops_nothing(sidecar: Start, upstream: Upstream) -> None:
     """A full disk costs log lines, never answers, and the loss is counted."""
     upstream.otherwise(scripted.ok())

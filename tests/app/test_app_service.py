@@ -576,6 +576,7 @@ def test_an_access_line_says_what_happened(world: World) -> None:
     assert isinstance(theirs, float)
     assert took >= theirs >= 50
     assert str(line.pop("time")).endswith("Z")
+    assert line.pop("trace_id") == str(world.upstream.requests("/logged/x")[0].get("traceparent"))[3:35]
     assert int(str(line.pop("bytes_out"))) > len(answer.body)
     assert line == {
         "route": "logged",

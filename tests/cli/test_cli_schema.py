@@ -131,7 +131,7 @@ def test_what_is_not_yet_supported_is_marked(built: dict[str, Any]) -> None:
     """Keys that are refused say so in the schema."""
     marked = {key for key, value in _properties(built) if "x-not-yet-supported" in value}
     assert marked == {
-        *("store", "shared", "notify"),
+        *("store", "shared"),
     }
 
 

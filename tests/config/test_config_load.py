@@ -188,10 +188,22 @@ TOP = [  # on line 6, column 1: more of the file
         "6:46: state.last_known_good.path: must be a directory's whole path",
     ),
     ("state: {shared: {redis: 'redis://h'}}", "6:9: state.shared: this key is not yet supported"),
-    ("notify: [{webhook: 'https://h/x'}]", "6:1: notify: this key is not yet supported"),
     ("tracing: {otlp: 'c:4318'}", "6:17: tracing.otlp: is not a URL"),
     ("tracing: {otlp: 'http://u:p@c:4318'}", "6:17: tracing.otlp: holds credentials"),
     ('tracing: {headers: {X: "a\\nb"}}', "6:24: tracing.headers.X: a header's value must not hold line breaks"),
+    ("notify: [{webhook: 'ftp://h/x'}]", "6:20: notify[0].webhook: is not a URL of http or https"),
+    ("notify: [{webhook: 'https:///x'}]", "6:20: notify[0].webhook: is not a URL of http or https"),
+    ("notify: [{webhook: 'https://[h/x'}]", "6:20: notify[0].webhook: is not a URL of http or https"),
+    ("notify: [{webhook: 'https://h/a b'}]", "6:20: notify[0].webhook: is not a URL of http or https"),
+    (
+        "notify: [{webhook: 'https://h/x'}, {webhook: 'https://h/y', name: '0'}]",
+        "6:1: notify: two receivers have the same name",
+    ),
+    (
+        "access_log: {headers: [X-Tenant, Cookie]}",
+        "6:14: access_log.headers: Cookie holds credentials by its name: it is never logged",
+    ),
+    ("log: {level: loud}", "6:14: log.level: must be one of"),
     ("upstreams: {}", "6:1: upstreams: duplicate key"),
 ]
 

@@ -24,7 +24,7 @@ caller:
   in_sequence: [[invited-user, toggles]]
 limits:
   {header_bytes: 16KiB, headers: 50, body: 1MiB, connections: 10, header_timeout: 1s, idle_timeout: 7s, body_rate: 1KiB}
-access_log: {path: /tmp/a.log, format: text, sample: 50%, redact_query: false}
+access_log: {path: /tmp/a.log, format: text, sample: 50%, redact_query: false, redact: [id], headers: [X-Tenant]}
 drain: {timeout: 12s}
 upstreams:
   connect:
@@ -83,7 +83,8 @@ routes:
     critical: false
     fallback: [{static: {json: []}}]
 state: {last_known_good: {store: disk, path: /var/lib/kept, max_bytes: 1MiB}}
-notify: []
+notify: [{name: on-call, webhook: 'https://h/s3cret', format: json, window: 1m, on: [fail_closed], after: 1h}]
+log: {format: text, level: warning, escalate_after: 5m}
 """
 
 
@@ -110,6 +111,12 @@ def test_every_key_of_the_contract_is_read(whole: Config) -> None:
         "idle_timeout": 7.0,
         "body_rate": 1024,
     }
+    assert (whole.access_log.redact, whole.access_log.headers) == (("id",), ("X-Tenant",))
+    assert (whole.log.format, whole.log.level, whole.log.escalate_after) == ("text", "warning", 300.0)
+    (receiver,) = whole.notify
+    assert (receiver.name, receiver.webhook.reveal(), receiver.format) == ("on-call", "https://h/s3cret", "json")
+    assert (receiver.window, receiver.on, receiver.after) == (60.0, ("fail_closed",), 3600.0)
+    assert "s3cret" not in whole.model_dump_json() + repr(whole)
     assert (whole.access_log.path, whole.access_log.format, whole.access_log.sample) == (
         "/tmp/a.log",
         "text",
@@ -206,7 +213,8 @@ def test_a_route_of_three_lines_has_the_contracts_defaults(minimal: str, accepte
             "idle_timeout": 75.0,
             "body_rate": 128,
         },
-        "access_log": {"path": "-", "format": "json", "sample": 1.0, "redact_query": True},
+        "log": {"format": "json", "level": "info", "escalate_after": 600.0},
+        "access_log": {"path": "-", "format": "json", "sample": 1.0, "redact_query": True, "headers": []},
         "drain": {"timeout": 30.0, "quiet": 1.0},
         "upstreams": {
             "u": {
@@ -296,7 +304,6 @@ def test_the_attempt_timeout_follows_the_total(minimal: str, accepted: Accepted)
 LATER = {
     "state: {last_known_good: {store: redis}}": "state.last_known_good.store",
     "state: {shared: {redis: 'redis://h', quorum: 50%}}": "state.shared",
-    "notify: [{webhook: {file: f}, format: slack, window: 30s, on: [breaker_open, fail_closed]}]": "notify",
 }
 
 

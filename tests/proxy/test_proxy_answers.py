@@ -83,7 +83,7 @@ def test_what_exactly_was_wrong_is_told_to_all() -> None:
     place.lines.refuse(EXPIRED)
     assert json.loads(caller.body)["detail"] == "certificate has expired"
     assert caller.field(b"proxy-status") == b'sidecar; error=tls_certificate_error; details="tls_failure"'
-    assert place.log[-1][-1] == "certificate has expired"
+    assert place.log[-1][13] == "certificate has expired"
     assert place.told.of("explained") == [["connect", "tls_failure", "certificate has expired"]]
 
 
@@ -96,7 +96,7 @@ def test_a_rescued_answer_is_logged_with_what_was_wrong() -> None:
     place.lines.refuse(EXPIRED)
     assert caller.body == b"on"
     assert b"tls_certificate_error" in (caller.field(b"proxy-status") or b"")
-    assert place.log[-1][-1] == "certificate has expired"
+    assert place.log[-1][13] == "certificate has expired"
 
 
 def test_a_detail_stays_with_its_reason() -> None:
@@ -107,7 +107,7 @@ def test_a_detail_stays_with_its_reason() -> None:
     place.advance(1.0)
     place.lines.connect().answer(HELLO)
     assert caller.status == 200
-    assert place.log[-1][-1] == ""
+    assert place.log[-1][13] == ""
 
 
 def test_the_status_that_was_received_instead_is_named() -> None:

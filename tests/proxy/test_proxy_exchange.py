@@ -51,9 +51,12 @@ def test_an_idle_connection_serves_at_once() -> None:
         b"X-Request-Id: r-1\r\nX-Sidecar-Attempts: 1\r\n\r\nhello"
     )
     assert caller.ends == ["finished"]
-    assert world.log == [
-        ("toggles", b"GET", b"/a", b"q=1", 200, "ok", "", 0.5, 0.5, 1, 0, len(caller.written), b"r-1", "")
-    ]
+    (logged,) = world.log
+    assert logged[:14] == (
+        *("toggles", b"GET", b"/a", b"q=1", 200, "ok", "", 0.5, 0.5, 1, 0, len(caller.written), b"r-1", ""),
+    )
+    assert b"\r\ntraceparent: %b\r\n" % logged[14] in line.sent
+    assert logged[15] == [(b"host", b"Host", b"app"), (b"x-request-id", b"X-Request-Id", b"r-1")]
     assert world.told.of("attempt_finished") == [["connect", "ok", -1.0, 0.5, 0.5]]
     assert world.told.of("request_finished") == [[b"GET", 200, "ok", 0.5, trace]]
     world.at_rest()

@@ -5,6 +5,7 @@ config/examples/python-discord.yaml itself.
 """
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -99,6 +100,30 @@ def test_with_the_sidecar_a_start_waits_for_the_site(
     assert len(lines) <= 2, "a line per cog"
     figure = f"with the sidecar: {COGS} of {COGS} cogs loaded after {took:.2f} s, {len(lines)} lines in the process log"
     record_property("figure", figure)
+
+
+def test_a_start_that_fails_is_one_message_to_discord(
+    upstream: Upstream, sidecar: Callable[..., RunningSidecar], record_property: Figures
+) -> None:
+    """The site stays down: every cog fails, and the channel hears of it once, with how many. Nobody is mentioned."""
+    upstream.otherwise(scripted.status(503))
+    with Upstream(otherwise=scripted.answer(204, b"")) as discord:
+        config = example("python-discord", scale=SCALE).replace(
+            "upstream: site\n", "upstream: site\n    critical: true\n"
+        )
+        config += f"notify: [{{webhook: '{discord.url}/api/webhooks/1/s3cret', format: discord, window: 2s}}]\n"
+        proxy = sidecar(config, env={"SITE_URL": upstream.url})
+        answers = asyncio.run(start_up(proxy.url, cogs()))
+        assert [answer and answer[0] for answer in answers] == [503] * COGS
+        discord.wait_for(1)
+        assert proxy.stop() == 0
+        (told,) = discord.requests()
+    message = json.loads(told.body)
+    assert message["content"].startswith("site is failing (site-api) - sidecar on ")
+    assert f"Callers got: {COGS} failed closed." in message["content"]
+    assert message["allowed_mentions"] == {"parse": []}
+    assert "s3cret" not in proxy.log_text()
+    record_property("figure", f"a start that fails: {COGS} cogs, 1 message")
 
 
 WORTH_ANOTHER = {

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.observer import RequestLog
+from sidecar.telemetry import redaction
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.line import FORMATS, Format
 
@@ -272,3 +274,60 @@ def test_standard_output_is_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     write(log)
     log.close()
     assert json.loads(capfd.readouterr().out)["route"] == "toggles"
+
+
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+FIELDS = [
+    (b"x-tenant", b"X-Tenant", b'a"\xff\n'),
+    (b"authorization", b"Authorization", b"Bearer s3cret"),
+    (b"cookie", b"Cookie", b"session=s3cret"),
+]
+
+
+def test_a_trace_is_in_its_line(made: Callable[..., list[bytes]]) -> None:
+    """Whoever has a line finds the trace, and the other way round; left out where it says nothing new."""
+    (line,) = made(format="json", changed={"detail": "", "traceparent": TRACE})
+    assert json.loads(line)["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    own = {"detail": "", "traceparent": TRACE, "request_id": TRACE[3:35]}
+    assert "trace_id" not in json.loads(made(format="json", changed=own)[0]), "it is the request's id"
+    (line,) = made(format="text", changed={"detail": "", "traceparent": TRACE})
+    assert line.endswith(b" id=5f0c2a0e-9d1c trace=4bf92f3577b34da6a3ce929d0e0e4736\n")
+
+
+def test_headers_are_written_if_they_are_asked_for(made: Callable[..., list[bytes]]) -> None:
+    """No other, and nothing in one can end the line or the string."""
+    changed = {"detail": "", "traceparent": TRACE, "headers": FIELDS}
+    (line,) = made(format="json", headers=["X-Tenant", "X-None"], changed=changed)
+    assert json.loads(line)["headers"] == {"X-Tenant": 'a"\\xff\n'}
+    (line,) = made(format="text", headers=["X-Tenant"], changed=changed | {"traceparent": None})
+    assert line.endswith(rb" X-Tenant=a\x22\xff\x0a" + b"\n")
+    (line,) = made(format="json", changed=changed)
+    assert b"s3cret" not in line
+    assert b"headers" not in line
+
+
+@pytest.mark.parametrize(
+    "changed", [{"query": b"TOKEN=s3cret&page=2"}, {"path": b"/a?TOKEN=s3cret&page=2", "query": b""}]
+)
+def test_a_query_that_is_shown_hides_what_is_listed(
+    made: Callable[..., list[bytes]], changed: dict[str, bytes]
+) -> None:
+    """`redact_query: false` with `redact`: names stay, values go, also where the parser never saw a query."""
+    (line,) = made(redact_query=False, redact=["token"], changed=changed)
+    assert json.loads(line)["path"].endswith("?TOKEN=***&page=2")
+
+
+def test_the_usual_names_are_hidden_where_nobody_said_which(made: Callable[..., list[bytes]]) -> None:
+    """An empty list says that none is."""
+    changed = {"query": b"phone_number=1&page=2"}
+    (line,) = made(redact_query=False, changed=changed)
+    assert json.loads(line)["path"].endswith("?phone_number=***&page=2")
+    (line,) = made(redact_query=False, redact=[], changed=changed)
+    assert json.loads(line)["path"].endswith("?phone_number=1&page=2")
+
+
+def test_the_page_lists_the_usual_names() -> None:
+    """docs/logs.md and the code say the same."""
+    text = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    listed = text.split("Without a\n  list of yours these are ")[1].split(".")[0]
+    assert tuple(re.findall(r"`(\w+)`", listed)) == redaction.USUAL

@@ -162,16 +162,66 @@ def test_a_breaker_that_recovers_is_news_and_no_warning(
     assert [fields["to"] for fields in said(caplog)] == ["half_open", "closed"]
 
 
-def test_lost_lines_are_told_once(events: Events, lossy: Lossy, caplog: pytest.LogCaptureFixture) -> None:
-    """A log that loses lines says so in the other one: how many since the last time, and why."""
+def test_lost_lines_are_told_at_once_and_then_every_ten_minutes(
+    events: Events, lossy: Lossy, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A log that loses lines says so in the other one: how many since the last time, and why. A disk stays full."""
     lossy.dropped, lossy.failure = 40, "No space left on device"
     events.tick()
     events.tick()
-    lossy.dropped, lossy.failure = 42, ""
+    (told,) = said(caplog)
+    assert (told["lines"], told["reason"]) == (40, "No space left on device")
+    for _ in range(60):
+        clock.now += 10.0
+        lossy.dropped += 1
+        events.tick()
+    assert [fields["lines"] for fields in said(caplog)] == [60]
+
+
+def test_an_outage_is_one_error_when_it_lasts_and_one_line_when_it_is_over(
+    prometheus: Prometheus, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often the breaker probes in vain; the last line says how long it took and what callers got."""
+    caplog.set_level(logging.INFO, logger="sidecar")
+    events = Events(prometheus, clock=clock, escalate_after=60.0)
+    route = prometheus.route("toggles")
+    route.request_finished(b"GET", 200, "ok", 0.1)
+    route.breaker_changed("closed", "open", 5.0)
+    for _ in range(20):
+        clock.now += 10.0
+        route.request_finished(b"GET", 503, "fail_closed", 0.1)
+        route.breaker_changed("open", "half_open", 0.0)
+        route.breaker_changed("half_open", "open", 10.0)
+        events.tick()
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    text = "breaker of toggles: not closed for 1 min; callers got since: 6 failed closed"
+    assert error.getMessage() == text
+    caplog.clear()
+    route.breaker_changed("half_open", "closed", 0.0)
+    (record,) = caplog.records
+    text = (
+        "breaker of toggles: half_open to closed, well again after 3 min 20 s; callers got meanwhile: 20 failed closed"
+    )
+    assert (record.levelno, record.getMessage()) == (logging.INFO, text)
+    assert said(caplog)[0]["callers"] == {"fail_closed": 20}
+    clock.now += 3600.0
     events.tick()
-    told = said(caplog)
-    assert [fields["lines"] for fields in told] == [40, 2]
-    assert told[0]["reason"] == "No space left on device"
+    assert said(caplog) == []
+
+
+def test_a_breaker_that_is_no_more_is_no_error(
+    prometheus: Prometheus, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reload took the route away, or made its breaker anew: nobody waits for the old one to close."""
+    broken = {"toggles"}
+    events = Events(prometheus, clock=clock, escalate_after=60.0, broken=broken.__contains__)
+    prometheus.route("toggles").breaker_changed("closed", "open", 5.0)
+    broken.clear()
+    events.tick()
+    broken.add("toggles")
+    clock.now += 3600.0
+    events.tick()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_a_text_reader_is_told_the_same(

@@ -115,8 +115,9 @@ def test_every_outcome_is_explained() -> None:
 
 def test_every_member_of_a_line_is_explained(tmp_path: Path) -> None:
     """The access log's members, in the order in which they are written."""
-    log = AccessLog(str(tmp_path / "log"))
-    log.write("r", b"GET", b"/", b"", 502, "upstream_error", "tls_failure", 0.1, 0.1, 1, 0, 0, b"id", "a sentence")
+    log = AccessLog(str(tmp_path / "log"), headers=["X"])
+    usual = ("r", b"GET", b"/", b"", 502, "upstream_error", "tls_failure", 0.1, 0.1, 1, 0, 0, b"id", "a sentence")
+    log.write(*usual, b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", [(b"x", b"X", b"y")])
     log.close()
     members = list(json.loads((tmp_path / "log").read_bytes()))
     assert [words(row[0])[0] for row in rows(section("The access log"))] == members
