@@ -2,36 +2,57 @@
 
     {"version", "uptime_seconds", "ready", "draining",
      "routes": [{"name", "upstream", "critical", "in_flight", "tunnels",
-                 "breaker": {"state", "since_seconds", "retry_after", "dry_run",
-                             "forced": {"state", "until"} | null} | null,
+                 "since", "callers_get", "when_open",
+                 "breaker": {"state", "since_seconds", "open_since", "retry_after", "dry_run",
+                             "forced": {"state", "until"} | null, "shared_with": [route]} | null,
                  "fault": {"abort", "delay", "reset", "ratio", "until"} | null,
                  "bulkhead": {"limit", "in_flight", "queued"} | null,
+                 "rates": {"seconds", "requests_per_second", "error_share", "fallback_share",
+                           "refused_share", "p50", "p99", "outcomes"},
                  "totals": {"requests", "by_outcome", "refused_by_reason", "would_refuse_by_reason",
                             "fallbacks"},
                  "latency": {"p50", "p99"},
                  "last_known_good": {"newest_age_seconds"}}],
-     "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending", "ejected",
+     "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending",
+                                           "ejected", "ejected_until",
                                            "health": {"healthy", "last_failure"} | null}],
-                    "connections": {"idle", "active"}}],
-     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null}
+                    "connections": {"idle", "active"}, "budget": {"available", "ratio"}}],
+     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null,
+     "config": {"loaded_at", "reloads": {"ok", "rejected"}, "rejected": {"at", "problems"} | null} | null,
+     "journal": [{"number", "at", "kind", "subject", "text", "fields"}]}
 
-Times are seconds, to the millisecond; `until` is a date in UTC. `latency` is estimated from the histogram's
-buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell. The
-route "-" holds what matched none. `health` is null without health checks; its `last_failure`, a reason and a
-sentence, is "" until a check has failed.
+Times are seconds, to the millisecond; `until`, `since`, `at` are dates in UTC. `latency` is estimated from the
+histogram's buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell.
+The route "-" holds what matched none. `rates` look back ten seconds: `seconds` says how far exactly, and shares and
+quantiles are null where nothing came. `since` is when the breaker last moved, `open_since` when it was last closed;
+`callers_get` says in a sentence what callers are given now, `when_open` what they would be given by an open breaker.
+The journal is the newest hundred entries, newest last. `health` is null without health checks; its `last_failure`, a
+reason and a sentence, is "" until a check has failed.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sidecar import __version__
+from sidecar.admin.entries import BLANK, Journal, date, newest
+from sidecar.admin.sentences import UNMATCHED, Rates, callers_get, when_open
 from sidecar.clock import WALL, Clock
+from sidecar.figures import Connections, Disk, Kept
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.endpoints import Endpoint, Upstream
 from sidecar.policy.fault import Fault
+from sidecar.policy.machine import CLOSED
 from sidecar.policy.route import Route
+
+_UNKNOWN: Final[Rates] = {
+    "seconds": 0,
+    "requests_per_second": 0.0,
+    **dict.fromkeys(("error_share", "fallback_share", "refused_share", "p50", "p99")),
+    "outcomes": {},
+}
+"""Of a route that nothing is known of."""
 
 
 class Totals(Protocol):
@@ -78,55 +99,13 @@ class Totals(Protocol):
         """Seconds since the newest answer was kept; None if there is none."""
 
 
-class Connections(Protocol):
-    """Connections to one endpoint."""
-
-    @property
-    def idle(self) -> int:
-        """Waiting in the pool."""
-
-    @property
-    def active(self) -> int:
-        """Carrying an exchange."""
-
-
-class Kept(Protocol):
-    """Last known good answers."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    @property
-    def bytes_used(self) -> int:
-        """In memory."""
-
-
-class Disk(Protocol):
-    """Where they outlive the process."""
-
-    @property
-    def state(self) -> str:
-        """disk, or memory while the disk can't be used."""
-
-    @property
-    def written(self) -> int:
-        """Writes that reached the file."""
-
-    @property
-    def failed(self) -> int:
-        """Writes that failed and are tried again."""
-
-    @property
-    def dropped(self) -> int:
-        """Writes that were given up."""
-
-
 class Status:
-    """Called for each `/status`.
+    """Called for each `/status`, and for each push to those who watch.
 
-    totals: what was counted about the route of a name. pools: by the upstream's name. clock: the one the
-    breakers run on; the uptime counts from the construction. ready: empty when ready. draining: whether the
-    process is on its way out. kept, disk: the store of last known good answers, and its file if it has one.
+    totals: what was counted about the route of a name. rates: by the route's name, over the last seconds. pools: by
+    the upstream's name. clock: the one the breakers run on; the uptime counts from the construction. ready: empty
+    when ready. draining: whether the process is on its way out. kept, disk: the store of last known good answers, and
+    its file if it has one. config: what became of the file since the start.
     """
 
     def __init__(
@@ -142,52 +121,73 @@ class Status:
         wall: Clock = WALL,
         kept: Kept | None = None,
         disk: Disk | None = None,
+        rates: Callable[[], Mapping[str, Rates]] = dict,
+        journal: Journal | None = None,
+        config: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self._routes = tuple(routes)
         self._upstreams = tuple(upstreams)
         self._pools = pools
         self._totals = totals
+        self._rates = rates
         self._ready = ready
         self._draining = draining
         self._clock = clock
         self._wall = wall
         self._kept = kept
         self._disk = disk
+        self._journal = BLANK if journal is None else journal
+        self._config = config
         self._started = clock()
+        self._when_open = {route: when_open(route) for route in self._routes if route.breaker is not None}
+        self._sharing = _sharing(self._routes)
 
     def __call__(self) -> dict[str, Any]:
         """The document."""
         now = self._clock()
+        offset = self._wall() - now
+        rates = self._rates()
         return {
             "version": __version__,
             "uptime_seconds": round(now - self._started, 3),
             "ready": not self._ready(),
             "draining": self._draining(),
-            "routes": [*(self._route(route, now) for route in self._routes), self._unmatched()],
-            "upstreams": [self._upstream(upstream) for upstream in self._upstreams],
+            "routes": [*(self._route(route, now, offset, rates) for route in self._routes), self._unmatched(rates)],
+            "upstreams": [self._upstream(upstream, now, offset) for upstream in self._upstreams],
             "last_known_good": None if self._kept is None else _kept(self._kept, self._disk),
+            "config": None if self._config is None else self._config(),
+            "journal": newest(self._journal),
         }
 
-    def _route(self, route: Route, now: float) -> dict[str, Any]:
+    def _route(self, route: Route, now: float, offset: float, rates: Mapping[str, Rates]) -> dict[str, Any]:
+        breaker = route.breaker
+        shown = None
+        if breaker is not None:
+            others = [name for name in self._sharing[breaker] if name != route.name]
+            shown = {**breaker_now(breaker, now, now + offset), "shared_with": others}
         return {
             "name": route.name,
             "upstream": route.upstream.name,
             "critical": route.critical,
-            "breaker": None if route.breaker is None else breaker_now(route.breaker, now, self._wall()),
-            "fault": fault_now(route.fault, self._wall()),
+            "since": None if breaker is None else date(breaker.since + offset),
+            "callers_get": callers_get(route, rates.get(route.name)),
+            "when_open": self._when_open.get(route),
+            "breaker": shown,
+            "fault": fault_now(route.fault, now + offset),
             "bulkhead": None if route.bulkhead is None else _bulkhead(route.bulkhead),
-            **self._counted(route.name),
+            **self._counted(route.name, rates),
         }
 
-    def _unmatched(self) -> dict[str, Any]:
-        nothing = {"upstream": None, "critical": False, "breaker": None, "fault": None, "bulkhead": None}
-        return {"name": "-", **nothing, **self._counted("-")}
+    def _unmatched(self, rates: Mapping[str, Rates]) -> dict[str, Any]:
+        nothing = dict.fromkeys(("upstream", "since", "when_open", "breaker", "fault", "bulkhead"))
+        return {"name": "-", "critical": False, "callers_get": UNMATCHED, **nothing, **self._counted("-", rates)}
 
-    def _counted(self, route: str) -> dict[str, Any]:
+    def _counted(self, route: str, rates: Mapping[str, Rates]) -> dict[str, Any]:
         totals = self._totals(route)
         return {
             "in_flight": totals.in_flight,
             "tunnels": totals.tunnels,
+            "rates": rates.get(route, _UNKNOWN),
             "totals": {
                 "requests": totals.requests,
                 "by_outcome": totals.by_outcome,
@@ -199,17 +199,26 @@ class Status:
             "last_known_good": {"newest_age_seconds": _rounded(totals.newest_age)},
         }
 
-    def _upstream(self, upstream: Upstream) -> dict[str, Any]:
-        away = upstream.ejected()
+    def _upstream(self, upstream: Upstream, now: float, offset: float) -> dict[str, Any]:
         pools = self._pools.get(upstream.name, ())
         return {
             "name": upstream.name,
-            "endpoints": [_endpoint(endpoint, ejected=endpoint in away) for endpoint in upstream.endpoints],
+            "endpoints": [_endpoint(endpoint, now, offset) for endpoint in upstream.endpoints],
             "connections": {
                 "idle": sum(pool.idle for pool in pools),
                 "active": sum(pool.active for pool in pools),
             },
+            "budget": {"available": round(upstream.budget.balance(), 1), "ratio": upstream.budget.ratio},
         }
+
+
+def _sharing(routes: Iterable[Route]) -> Mapping[Breaker, list[str]]:
+    """The routes of each breaker."""
+    names: dict[Breaker, list[str]] = defaultdict(list)
+    for route in routes:
+        if route.breaker is not None:
+            names[route.breaker].append(route.name)
+    return names
 
 
 def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:
@@ -218,9 +227,10 @@ def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:
     return {
         "state": breaker.state,
         "since_seconds": _rounded(now - breaker.since),
+        "open_since": None if breaker.state == CLOSED else date(breaker.left_closed + wall - now),
         "retry_after": _rounded(breaker.retry_after()),
         "dry_run": breaker.dry_run,
-        "forced": None if forced is None else {"state": forced[0], "until": _date(wall + forced[1])},
+        "forced": None if forced is None else {"state": forced[0], "until": date(wall + forced[1])},
     }
 
 
@@ -233,12 +243,8 @@ def fault_now(fault: Fault | None, wall: float) -> dict[str, Any] | None:
         "delay": fault.delay,
         "reset": fault.reset,
         "ratio": fault.ratio,
-        "until": _date(wall + fault.left),
+        "until": date(wall + fault.left),
     }
-
-
-def _date(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
@@ -248,14 +254,16 @@ def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
     return {**held, "written": disk.written, "failed": disk.failed, "dropped": disk.dropped}
 
 
-def _endpoint(endpoint: Endpoint, *, ejected: bool) -> dict[str, Any]:
+def _endpoint(endpoint: Endpoint, now: float, offset: float) -> dict[str, Any]:
     health = endpoint.health
+    until = endpoint.standing.until
     return {
         "name": endpoint.name,
         "weight": endpoint.weight,
         "priority": endpoint.priority,
         "pending": endpoint.pending,
-        "ejected": ejected,
+        "ejected": now < until,
+        "ejected_until": date(until + offset) if now < until else None,
         "health": None if health is None else {"healthy": health.well, "last_failure": health.why},
     }
 

@@ -32,6 +32,8 @@ from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.events import Events
 from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
+from sidecar.telemetry.rates import EVERY as RATES_EVERY
+from sidecar.telemetry.rates import Rates
 from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
 from sidecar.wire.shared import Server
@@ -57,6 +59,7 @@ class Service:
         self._timers = Timers(loop.call_later, MONOTONIC)
         self._prometheus = Prometheus()
         self._journal = Journal(WALL)
+        self._rates = Rates(self._prometheus.routes)
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
         self._renewals = Renewals()
@@ -123,6 +126,7 @@ class Service:
         self._every(SWEEP_EVERY, self._sweep)
         self._every(SUMMARY_EVERY, self._events.tick)
         self._every(LOOK_EVERY, self._renewals.look)
+        self._every(RATES_EVERY, self._rates.tick)
         self._prometheus.config_loaded(ok=True)
         await self._start_admin()
         _settle_memory()
@@ -196,6 +200,7 @@ class Service:
             drain=self._withdraw,
             clock=MONOTONIC,
             rng=self._rng,
+            note=self._journal.add,
         )
         gauges.show(
             self._prometheus,
@@ -249,8 +254,12 @@ class Service:
                 kept=self._kept.store,
                 disk=self._kept.disk,
                 clock=MONOTONIC,
+                rates=self._rates,
+                journal=self._journal,
             ),
             config=self._effective,
+            history=self._rates.past,
+            journal=self._journal,
         )
         asked = self._config.admin.listen
         with binding("admin.listen", asked.address):

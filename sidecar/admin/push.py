@@ -1,0 +1,141 @@
+"""What is pushed to those who watch: the status once a second, and each entry of the journal at once.
+
+The document is made and encoded once per tick, however many watch, and not at all while nobody does. Nothing queues up
+for anybody: a watcher has one newest status and the number of the last entry it was given. Who reads slowly misses
+what was superseded meanwhile, and costs no memory.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.admin.entries import Entry, Journal, shown
+
+EVERY: Final = 1.0
+"""Seconds between two pushes."""
+AT_ONCE: Final = 0.05
+"""Seconds after an entry of the journal; what follows in that time goes with it."""
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a comment says that somebody is still there."""
+LIMIT: Final = 50
+"""Streams at once."""
+
+_COMMENT: Final = b":\n\n"
+
+
+class Watcher:
+    """One stream's place. `seen`: the last entry that it was given."""
+
+    __slots__ = ("_awake", "_journal", "_newest", "closed", "seen")
+
+    def __init__(self, journal: Journal, seen: int, newest: bytes) -> None:
+        self._journal = journal
+        self._newest = newest
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self.seen = seen
+        self.closed = False
+        """The port is closing: nothing more will come."""
+
+    async def next(self) -> bytes:
+        """What to send next: entries, the newest status, or a comment if nothing came for long; b"" at the end."""
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                await self._awake.wait()
+        except TimeoutError:
+            return _COMMENT
+        self._awake.clear()
+        if self.closed:
+            return b""
+        pieces = []
+        for entry in self._journal.since(self.seen):
+            self.seen = entry.number
+            pieces.append(_event("journal", shown(entry), entry.number))
+        status, self._newest = self._newest, b""
+        return b"".join([*pieces, status])
+
+    def wake(self, status: bytes = b"") -> None:
+        """There is something: a status, in place of one that was not taken yet, or an entry."""
+        self._newest = status or self._newest
+        self._awake.set()
+
+    def close(self) -> None:
+        """Ends it."""
+        self.closed = True
+        self._awake.set()
+
+
+class Push:
+    """To all who watch. Called on the loop. `status`: makes the document of `/status`."""
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]], journal: Journal) -> None:
+        self._status = status
+        self._journal = journal
+        self._watchers: set[Watcher] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unlisten: Callable[[], None] | None = None
+        self._hurried = False
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may join."""
+        return len(self._watchers) >= LIMIT
+
+    @contextmanager
+    def watching(self, last_id: str) -> Iterator[Watcher]:
+        """A place from now on, with a status at once. `last_id`: the number of the last entry that came before; ""."""
+        numbers = [entry.number for entry in self._journal.since()]
+        newest = numbers[-1] if numbers else 0
+        seen = int(last_id) if last_id.isascii() and last_id.isdigit() and len(last_id) < 16 else newest
+        watcher = Watcher(self._journal, min(seen, newest), self._encoded())  # a greater one is an earlier process's
+        self._watchers.add(watcher)
+        if self._timer is None:
+            self._unlisten = self._journal.listen(self._hurry)
+            self._schedule(EVERY)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+            if not self._watchers:
+                self._rest()
+
+    def close(self) -> None:
+        """Ends every stream."""
+        for watcher in self._watchers:
+            watcher.close()
+        self._rest()
+
+    def _schedule(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
+
+    def _hurry(self, _: Entry) -> None:
+        if not self._hurried and self._timer is not None:
+            self._hurried = True
+            self._timer.cancel()
+            self._schedule(AT_ONCE)
+
+    def _tick(self) -> None:
+        self._hurried = False
+        self._schedule(EVERY)
+        status = self._encoded()
+        for watcher in self._watchers:
+            watcher.wake(status)
+
+    def _encoded(self) -> bytes:
+        return _event("status", self._status())
+
+
+def _event(name: str, document: Mapping[str, Any], number: int = 0) -> bytes:
+    identity = b"id: %d\n" % number if number else b""
+    return b"%bevent: %b\ndata: %b\n\n" % (identity, name.encode(), msgspec.json.encode(document))
