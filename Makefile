@@ -3,6 +3,7 @@
 # make bench   side by side with its peers; QUICK=1 takes under a minute
 # make fuzz    bytes that nobody expects, for ten minutes, or as many SECONDS as are given; SEED repeats a run
 # make conformance  the suites that others wrote, through the sidecar, HAProxy and nginx: ten minutes; ONLY=… for one
+# make screenshots  those of the dashboard in docs/images, anew
 # make lint    style, types and layers alone
 # make clean   removes what the others made
 #
@@ -19,13 +20,13 @@ export PIP_ROOT_USER_ACTION := ignore
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ENVIRONMENT := $(VENV)/made-by-$(or $(VERSION),none)
 
-.PHONY: run test bench fuzz conformance lint clean
+.PHONY: run test bench fuzz conformance screenshots lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/core
 	@$(BIN)/python -m sidecar demo -c config/sidecar.yaml
 
-test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl
+test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl $(BIN)/chromium
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -42,6 +43,9 @@ fuzz: $(VENV)/test
 
 conformance: $(VENV)/conformance
 	$(BIN)/python -m conformance $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS))
+
+screenshots: $(BIN)/chromium
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m scenarios.screenshots docs/images
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance build dist
@@ -74,6 +78,10 @@ $(ENVIRONMENT):
 # One of the clients that the forward proxy is tried with.
 $(BIN)/curl: | $(VENV)/test
 	@sh .ci/curl $@
+
+# What the dashboard is looked at with.
+$(BIN)/chromium: | $(VENV)/test
+	@sh .ci/chromium $@
 
 # promtool checks /metrics; nginx is the reference of the differential tests. Each is taken out of its package: installing
 # that would start a server.

@@ -21,6 +21,7 @@ _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _RUNGS: Final = {LastKnownGood: "last_known_good", Failover: "failover", Static: "static"}
 _FEW: Final = 0.005
 """Below half a percent a share is not worth a sentence."""
+_NEARLY_ALL: Final = 1.0 - _FEW
 
 
 def when_open(route: Route) -> str:
@@ -65,12 +66,17 @@ def _while_ill(route: Route, seen: Mapping[str, int]) -> str:
 
 def _from_what_came(route: Route, rates: Rates, seen: Mapping[str, int]) -> str:
     parts = []
-    if (rates["fallback_share"] or 0.0) >= _FEW:
-        rungs = [rung for rung in route.ladder if _RUNGS[type(rung)] in seen]
-        parts.append(f"{_percent(rates['fallback_share'])} get {_listed(map(_rung, rungs)) or 'a fallback'}")
-    if (rates["error_share"] or 0.0) >= _FEW:
-        parts.append(f"{_percent(rates['error_share'])} get errors")
-    return f"{OWN_ANSWERS}; {', '.join(parts)}" if parts else OWN_ANSWERS
+    rescued, failed = rates["fallback_share"] or 0.0, rates["error_share"] or 0.0
+    answered = _listed(_rung(rung) for rung in route.ladder if _RUNGS[type(rung)] in seen)
+    if rescued >= _FEW:
+        parts.append((rescued, answered or "a fallback"))
+    if failed >= _FEW:
+        parts.append((failed, "errors"))
+    if rescued + failed > _NEARLY_ALL:
+        return f"Callers get {_listed(what for _, what in parts)}"
+    return "; ".join(
+        [OWN_ANSWERS, *filter(None, [", ".join(f"{_percent(share)} get {what}" for share, what in parts)])]
+    )
 
 
 def _sentence(rungs: Iterable[Rung], otherwise: str) -> str:

@@ -46,7 +46,7 @@ from sidecar.policy.fault import Fault
 from sidecar.policy.machine import CLOSED
 from sidecar.policy.route import Route
 
-_UNKNOWN: Final[Rates] = {
+UNKNOWN: Final[Rates] = {
     "seconds": 0,
     "requests_per_second": 0.0,
     **dict.fromkeys(("error_share", "fallback_share", "refused_share", "p50", "p99")),
@@ -187,7 +187,7 @@ class Status:
         return {
             "in_flight": totals.in_flight,
             "tunnels": totals.tunnels,
-            "rates": rates.get(route, _UNKNOWN),
+            "rates": rates.get(route, UNKNOWN),
             "totals": {
                 "requests": totals.requests,
                 "by_outcome": totals.by_outcome,

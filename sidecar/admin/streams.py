@@ -25,7 +25,7 @@ class Streams:
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise web.HTTPForbidden(reason="Not for a page of another origin")
         if self._push.full:
-            raise web.HTTPServiceUnavailable(reason="Too many watch already", headers={"Retry-After": "10"})
+            return web.json_response({"error": "too many watch already"}, status=503, headers={"Retry-After": "10"})
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         with self._push.watching(request.headers.get("Last-Event-ID", "")) as watcher:

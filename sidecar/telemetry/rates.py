@@ -83,7 +83,7 @@ class Rates:
         if now - self._snapshots[-1].at < wanted - EVERY / 2:  # ticks are never exact
             return
         self._snapshots.append(self._snapshot())
-        while len(self._snapshots) > 2 and self._snapshots[1].at <= now - SPAN + EVERY:
+        while len(self._snapshots) > 2 and self._snapshots[1].at <= now - SPAN - EVERY:
             self._snapshots.popleft()
         if now - self._pointed >= SELDOM - EVERY / 2:
             self._pointed = now
@@ -109,8 +109,9 @@ class Rates:
         }
 
     def _now(self) -> dict[str, dict[str, Any]]:
-        before = self._snapshots[0]
-        seconds = self._clock() - before.at
+        now = self._clock()
+        before = min(self._snapshots, key=lambda snapshot: abs(now - snapshot.at - SPAN))
+        seconds = now - before.at
         return {
             route.name: _compared(before.routes.get(route.name, _NOTHING), route, seconds) for route in self._routes()
         }

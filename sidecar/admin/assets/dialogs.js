@@ -13,6 +13,7 @@ for (const one of [dialog, tokenDialog]) {
 
 let asked = null;
 let opener = null;
+let place = null;
 
 const values = () => Object.fromEntries(new FormData(form));
 
@@ -25,6 +26,7 @@ function reword() {
 export function ask(question) {
   asked = question;
   opener = document.activeElement;
+  place = opener.parentElement;
   say(byId("ask-title"), question.title);
   say(byId("ask-error"), "");
   byId("ask-fields").replaceChildren(...question.fields);
@@ -49,10 +51,10 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
-// The button that opened it may be gone: "Hold open" is not offered for what is held open.
+// The button that opened it may be gone, for "Hold open" is not offered for what is held open: then the one beside it.
 dialog.addEventListener("close", () => {
   setTimeout(() => {
-    if (opener && !opener.isConnected) byId("now").focus();
+    if (opener && !opener.isConnected) (place.isConnected ? place.querySelector("button") : byId("now")).focus();
   }, 0);
 });
 

@@ -40,7 +40,11 @@ export function match(parent, items, key, create, update) {
     else parent.insertBefore(element, place);
     update(element, item);
   }
-  for (const element of known.values()) element.remove();
+  for (const element of known.values()) {
+    const had = element.contains(document.activeElement);
+    element.remove();
+    if (had) (parent.querySelector("button") ?? byId("now")).focus(); // whoever uses the keyboard must not start over
+  }
   // An element that is moved loses the focus.
   if (focused !== document.activeElement && parent.contains(focused)) focused.focus();
 }
