@@ -6,13 +6,14 @@ what was superseded meanwhile, and costs no memory.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
 
 from sidecar.admin.entries import Entry, Journal, shown
+from sidecar.tasks import spawn
 
 EVERY: Final = 1.0
 """Seconds between two pushes."""
@@ -25,6 +26,9 @@ LIMIT: Final = 50
 
 _COMMENT: Final = b":\n\n"
 
+Steps = Callable[[], Generator[None, None, Mapping[str, Any]]]
+"""Begins to make a document, and returns it in the end."""
+
 
 class Watcher:
     """One stream's place. `seen`: the last entry that it was given."""
@@ -35,7 +39,8 @@ class Watcher:
         self._journal = journal
         self._newest = newest
         self._awake = asyncio.Event()
-        self._awake.set()
+        if newest or any(True for _ in journal.since(seen)):
+            self._awake.set()
         self.seen = seen
         self.closed = False
         """The port is closing: nothing more will come."""
@@ -69,15 +74,20 @@ class Watcher:
 
 
 class Push:
-    """To all who watch. Called on the loop. `status`: makes the document of `/status`."""
+    """To all who watch. Called on the loop.
 
-    def __init__(self, status: Callable[[], Mapping[str, Any]], journal: Journal) -> None:
-        self._status = status
+    steps: makes the document of `/status`, a piece at a time: between two of them calls are served.
+    """
+
+    def __init__(self, steps: Steps, journal: Journal) -> None:
+        self._steps = steps
         self._journal = journal
         self._watchers: set[Watcher] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._unlisten: Callable[[], None] | None = None
+        self._making = False
         self._hurried = False
+        self._newest = b""
+        self._unlisten: Callable[[], None] | None = None
 
     @property
     def full(self) -> bool:
@@ -90,11 +100,11 @@ class Push:
         numbers = [entry.number for entry in self._journal.since()]
         newest = numbers[-1] if numbers else 0
         seen = int(last_id) if last_id.isascii() and last_id.isdigit() and len(last_id) < 16 else newest
-        watcher = Watcher(self._journal, min(seen, newest), self._encoded())  # a greater one is an earlier process's
+        watcher = Watcher(self._journal, min(seen, newest), self._newest)  # a greater one is an earlier process's
         self._watchers.add(watcher)
-        if self._timer is None:
+        if self._unlisten is None:
             self._unlisten = self._journal.listen(self._hurry)
-            self._schedule(EVERY)
+            self._schedule(0.0)
         try:
             yield watcher
         finally:
@@ -108,32 +118,62 @@ class Push:
             watcher.close()
         self._rest()
 
-    def _schedule(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
-
     def _rest(self) -> None:
+        self._newest = b""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
 
+    def _schedule(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
     def _hurry(self, _: Entry) -> None:
-        if not self._hurried and self._timer is not None:
-            self._hurried = True
-            self._timer.cancel()
-            self._schedule(AT_ONCE)
+        if self._making or self._hurried:
+            self._hurried = True  # what is being made may be of before: another follows
+            return
+        assert self._timer is not None
+        self._hurried = True
+        self._timer.cancel()
+        self._schedule(AT_ONCE)
 
     def _tick(self) -> None:
+        self._making = True
+        spawn(self._push(), name="status push")
+
+    async def _push(self) -> None:
         self._hurried = False
-        self._schedule(EVERY)
-        status = self._encoded()
+        try:
+            status = _event("status", await self._made())
+        finally:
+            self._making = False
+            if self._unlisten is not None:
+                self._schedule(AT_ONCE if self._hurried else EVERY)
+        if self._unlisten is not None:
+            self._newest = status
         for watcher in self._watchers:
             watcher.wake(status)
 
-    def _encoded(self) -> bytes:
-        return _event("status", self._status())
+    async def _made(self) -> Mapping[str, Any]:
+        steps = self._steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                made: Mapping[str, Any] = end.value
+                return made
+            await asyncio.sleep(0)
+
+
+def at_once(status: Callable[[], Mapping[str, Any]]) -> Steps:
+    """What makes a document in one go, as `Push` takes it."""
+
+    def steps() -> Generator[None, None, Mapping[str, Any]]:
+        yield
+        return status()
+
+    return steps
 
 
 def _event(name: str, document: Mapping[str, Any], number: int = 0) -> bytes:

@@ -16,7 +16,7 @@ from sidecar.admin import assets
 from sidecar.admin.actions import BREAKER, DRAIN, FAULT, RELOAD, Actions, Asked
 from sidecar.admin.negotiation import wants_openmetrics
 from sidecar.admin.protocol import Protocol
-from sidecar.admin.push import Push
+from sidecar.admin.push import Push, at_once
 from sidecar.admin.streams import Streams
 from sidecar.admin.views import FIXED_HEADERS, JSON, Views
 
@@ -58,7 +58,7 @@ async def make(views: Views, actions: Actions | None = None) -> Made:
 def application(views: Views, actions: Actions | None = None) -> web.Application:
     """The routes."""
     pages = _Pages(views)
-    push = Push(views.status, views.journal)
+    push = Push(views.status_steps or at_once(views.status), views.journal)
     made = web.Application(middlewares=[_plain_errors], client_max_size=_LONGEST_BODY)
     made.router.add_get("/", pages.index)
     for path in ("/healthz", "/readyz", "/metrics", "/status", "/history", "/config"):

@@ -31,7 +31,7 @@ reason and a sentence, is "" until a check has failed.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from sidecar import __version__
@@ -45,6 +45,9 @@ from sidecar.policy.endpoints import Endpoint, Upstream
 from sidecar.policy.fault import Fault
 from sidecar.policy.machine import CLOSED
 from sidecar.policy.route import Route
+
+AT_ONCE: Final = 20
+"""Routes that are looked at without a break: half a millisecond."""
 
 UNKNOWN: Final[Rates] = {
     "seconds": 0,
@@ -102,8 +105,8 @@ class Totals(Protocol):
 class Status:
     """Called for each `/status`, and for each push to those who watch.
 
-    totals: what was counted about the route of a name. rates: by the route's name, over the last seconds. pools: by
-    the upstream's name. clock: the one the breakers run on; the uptime counts from the construction. ready: empty
+    totals: what was counted about the route of a name. rates: the same over the last seconds. pools: by the
+    upstream's name. clock: the one the breakers run on; the uptime counts from the construction. ready: empty
     when ready. draining: whether the process is on its way out. kept, disk: the store of last known good answers, and
     its file if it has one. config: what became of the file since the start.
     """
@@ -121,7 +124,7 @@ class Status:
         wall: Clock = WALL,
         kept: Kept | None = None,
         disk: Disk | None = None,
-        rates: Callable[[], Mapping[str, Rates]] = dict,
+        rates: Callable[[str], Rates] = lambda _: UNKNOWN,
         journal: Journal | None = None,
         config: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
@@ -144,33 +147,47 @@ class Status:
 
     def __call__(self) -> dict[str, Any]:
         """The document."""
+        steps = self.steps()
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            made: dict[str, Any] = end.value
+            return made
+
+    def steps(self) -> Generator[None, None, dict[str, Any]]:
+        """The same, but what calls may wait for it: yields after every few routes, and returns the document."""
         now = self._clock()
         offset = self._wall() - now
-        rates = self._rates()
+        routes = []
+        for number, route in enumerate(self._routes, 1):
+            routes.append(self._route(route, now, offset))
+            if number % AT_ONCE == 0:
+                yield
         return {
             "version": __version__,
             "uptime_seconds": round(now - self._started, 3),
             "ready": not self._ready(),
             "draining": self._draining(),
-            "routes": [*(self._route(route, now, offset, rates) for route in self._routes), self._unmatched(rates)],
+            "routes": [*routes, self._unmatched()],
             "upstreams": [self._upstream(upstream, now, offset) for upstream in self._upstreams],
             "last_known_good": None if self._kept is None else _kept(self._kept, self._disk),
             "config": None if self._config is None else self._config(),
             "journal": newest(self._journal),
         }
 
-    def _route(self, route: Route, now: float, offset: float, rates: Mapping[str, Rates]) -> dict[str, Any]:
+    def _route(self, route: Route, now: float, offset: float) -> dict[str, Any]:
         breaker = route.breaker
+        rates = self._rates(route.name)
         shown = None
         if breaker is not None:
-            others = [name for name in self._sharing[breaker] if name != route.name]
-            shown = {**breaker_now(breaker, now, now + offset), "shared_with": others}
+            shown = {**breaker_now(breaker, now, now + offset), "shared_with": self._sharing[route]}
         return {
             "name": route.name,
             "upstream": route.upstream.name,
             "critical": route.critical,
             "since": None if breaker is None else date(breaker.since + offset),
-            "callers_get": callers_get(route, rates.get(route.name)),
+            "callers_get": callers_get(route, rates),
             "when_open": self._when_open.get(route),
             "breaker": shown,
             "fault": fault_now(route.fault, now + offset),
@@ -178,16 +195,22 @@ class Status:
             **self._counted(route.name, rates),
         }
 
-    def _unmatched(self, rates: Mapping[str, Rates]) -> dict[str, Any]:
+    def _unmatched(self) -> dict[str, Any]:
         nothing = dict.fromkeys(("upstream", "since", "when_open", "breaker", "fault", "bulkhead"))
-        return {"name": "-", "critical": False, "callers_get": UNMATCHED, **nothing, **self._counted("-", rates)}
+        return {
+            "name": "-",
+            "critical": False,
+            "callers_get": UNMATCHED,
+            **nothing,
+            **self._counted("-", self._rates("-")),
+        }
 
-    def _counted(self, route: str, rates: Mapping[str, Rates]) -> dict[str, Any]:
+    def _counted(self, route: str, rates: Rates) -> dict[str, Any]:
         totals = self._totals(route)
         return {
             "in_flight": totals.in_flight,
             "tunnels": totals.tunnels,
-            "rates": rates.get(route, UNKNOWN),
+            "rates": rates,
             "totals": {
                 "requests": totals.requests,
                 "by_outcome": totals.by_outcome,
@@ -212,13 +235,12 @@ class Status:
         }
 
 
-def _sharing(routes: Iterable[Route]) -> Mapping[Breaker, list[str]]:
-    """The routes of each breaker."""
-    names: dict[Breaker, list[str]] = defaultdict(list)
+def _sharing(routes: Sequence[Route]) -> Mapping[Route, list[str]]:
+    """With which others each route shares its breaker."""
+    names: dict[Breaker | None, list[str]] = defaultdict(list)
     for route in routes:
-        if route.breaker is not None:
-            names[route.breaker].append(route.name)
-    return names
+        names[route.breaker].append(route.name)
+    return {route: [name for name in names[route.breaker] if name != route.name] for route in routes if route.breaker}
 
 
 def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the admin port shows, and how a document becomes an answer. Knows no web framework."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ class Views:
     status: Callable[[], Mapping[str, Any]]
     config: Callable[[], Mapping[str, Any]]
     """The effective configuration. Whoever makes it has hidden its secrets."""
+    status_steps: Callable[[], Generator[None, None, Mapping[str, Any]]] | None = None
+    """The same as `status`, made in steps between which calls are served."""
     history: Callable[[], Mapping[str, Any]] = dict
     """Rates of the last minutes."""
     journal: Journal = BLANK

@@ -59,7 +59,7 @@ class Service:
         self._timers = Timers(loop.call_later, MONOTONIC)
         self._prometheus = Prometheus()
         self._journal = Journal(WALL)
-        self._rates = Rates(self._prometheus.routes)
+        self._rates = Rates(self._prometheus)
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
         self._renewals = Renewals()
@@ -240,23 +240,25 @@ class Service:
 
     async def _start_admin(self) -> None:
         await asyncio.to_thread(self._prometheus.load)
+        status = Status(
+            routes=self._built.routes,
+            upstreams=self._built.upstreams.values(),
+            pools=self._built.pools,
+            totals=self._prometheus.totals,
+            ready=self.why_not_ready,
+            draining=lambda: self._draining,
+            kept=self._kept.store,
+            disk=self._kept.disk,
+            clock=MONOTONIC,
+            rates=self._rates,
+            journal=self._journal,
+        )
         views = Views(
             ready=self.why_not_ready,
             metrics=self._prometheus.render,
             metrics_type=self._prometheus.content_type,
-            status=Status(
-                routes=self._built.routes,
-                upstreams=self._built.upstreams.values(),
-                pools=self._built.pools,
-                totals=self._prometheus.totals,
-                ready=self.why_not_ready,
-                draining=lambda: self._draining,
-                kept=self._kept.store,
-                disk=self._kept.disk,
-                clock=MONOTONIC,
-                rates=self._rates,
-                journal=self._journal,
-            ),
+            status=status,
+            status_steps=status.steps,
             config=self._effective,
             history=self._rates.past,
             journal=self._journal,

@@ -6,13 +6,15 @@ nobody does, a copy every few seconds is enough to have something to say to the 
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
+from operator import sub
 from typing import Any, Final, NamedTuple
 
 from sidecar.clock import MONOTONIC, WALL, Clock
 from sidecar.telemetry.histogram import quantile
+from sidecar.telemetry.prometheus import Prometheus
 from sidecar.telemetry.route import RouteMetrics
 
 SPAN: Final = 10.0
@@ -49,6 +51,12 @@ class _Snapshot(NamedTuple):
 
 
 _NOTHING: Final = _Copy({}, 0, ())
+_QUIET: Final[Mapping[str, Any]] = {
+    "requests_per_second": 0.0,
+    **dict.fromkeys(("error_share", "fallback_share", "refused_share", "p50", "p99")),
+    "outcomes": {},
+}
+"""What there is to say where nothing happened."""
 
 
 @dataclass(slots=True)
@@ -62,13 +70,11 @@ class _Past:
 class Rates:
     """Of all routes. Called on the loop.
 
-    routes: whose counters. The application calls `tick` every `EVERY` seconds.
+    prometheus: whose counters. The application calls `tick` every `EVERY` seconds.
     """
 
-    def __init__(
-        self, routes: Callable[[], Iterable[RouteMetrics]], *, clock: Clock = MONOTONIC, wall: Clock = WALL
-    ) -> None:
-        self._routes = routes
+    def __init__(self, prometheus: Prometheus, *, clock: Clock = MONOTONIC, wall: Clock = WALL) -> None:
+        self._prometheus = prometheus
         self._clock = clock
         self._wall = wall
         self._asked = float("-inf")
@@ -89,8 +95,8 @@ class Rates:
             self._pointed = now
             self._add_point()
 
-    def __call__(self) -> dict[str, dict[str, Any]]:
-        """By the route's name: what `/status` says of it, and how many of which outcome (`outcomes`).
+    def __call__(self, route: str) -> dict[str, Any]:
+        """What `/status` says of a route, and how many of which outcome there were (`outcomes`).
 
         `seconds`: how long ago the comparison begins: 10, less after a start, up to 15 for the first who asks.
         Shares are of the requests that finished in that time, 0 to 1, and None where none did; so are `p50` and
@@ -98,7 +104,7 @@ class Rates:
         answered. `refused_share`: what was not sent upstream, whoever answered then.
         """
         self._asked = self._clock()
-        return self._now()
+        return self._compared(self._prometheus.route(route), self._before())
 
     def past(self) -> dict[str, Any]:
         """Points of the last ten minutes, oldest first: `times`, and by route the list of each of `FIGURES`."""
@@ -108,21 +114,23 @@ class Rates:
             "routes": {name: _listed(points, len(times)) for name, points in self._past.routes.items()},
         }
 
-    def _now(self) -> dict[str, dict[str, Any]]:
-        now = self._clock()
-        before = min(self._snapshots, key=lambda snapshot: abs(now - snapshot.at - SPAN))
-        seconds = now - before.at
-        return {
-            route.name: _compared(before.routes.get(route.name, _NOTHING), route, seconds) for route in self._routes()
-        }
+    def _before(self) -> _Snapshot:
+        """The copy to compare with: the one nearest to ten seconds ago."""
+        then = self._clock() - SPAN
+        return min(self._snapshots, key=lambda snapshot: abs(snapshot.at - then))
+
+    def _compared(self, route: RouteMetrics, before: _Snapshot) -> dict[str, Any]:
+        return _compared(before.routes.get(route.name, _NOTHING), route, self._clock() - before.at)
 
     def _snapshot(self) -> _Snapshot:
-        return _Snapshot(self._clock(), {route.name: _copied(route) for route in self._routes()})
+        return _Snapshot(self._clock(), {route.name: _copied(route) for route in self._prometheus.routes()})
 
     def _add_point(self) -> None:
         self._past.times.append(self._wall())
-        for name, rates in self._now().items():
-            points = self._past.routes.setdefault(name, deque(maxlen=POINTS))
+        before = self._before()
+        for route in self._prometheus.routes():
+            rates = self._compared(route, before)
+            points = self._past.routes.setdefault(route.name, deque(maxlen=POINTS))
             points.append(array("f", [nan if rates[figure] is None else rates[figure] for figure in FIGURES]))
 
 
@@ -131,12 +139,14 @@ def _copied(route: RouteMetrics) -> _Copy:
 
 
 def _compared(before: _Copy, route: RouteMetrics, seconds: float) -> dict[str, Any]:
-    after, bounds = _copied(route), route.duration.bounds
-    outcomes = {word: count - before.outcomes.get(word, 0) for word, count in after.outcomes.items()}
-    outcomes = {word: count for word, count in outcomes.items() if count}
+    after = _copied(route)
+    if after == before:  # as most are, most of the time: a tenth of the price
+        return {"seconds": round(seconds), **_QUIET}
     old = before.buckets or (0,) * len(after.buckets)
-    counts = [count - was for count, was in zip(after.buckets, old, strict=True)]
+    counts = list(map(sub, after.buckets, old))
     finished = sum(counts)
+    outcomes = dict(_risen(before.outcomes, after.outcomes))
+    bounds = route.duration.bounds
     return {
         "seconds": round(seconds),
         "requests_per_second": round(finished / seconds, 2) if seconds > 0.0 else 0.0,
@@ -147,6 +157,12 @@ def _compared(before: _Copy, route: RouteMetrics, seconds: float) -> dict[str, A
         "p99": _rounded(quantile(bounds, counts, 0.99)),
         "outcomes": outcomes,
     }
+
+
+def _risen(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    for word, count in after.items():
+        if count != (was := before.get(word, 0)):
+            yield word, count - was
 
 
 def _share(part: int, whole: int) -> float | None:

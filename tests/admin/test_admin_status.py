@@ -57,7 +57,7 @@ def status(world: World, prometheus: Prometheus, why: list[str], journal: Journa
         clock=world.clock,
         kept=KEPT,
         disk=KEPT,
-        rates=lambda: {"guarded": {**UNKNOWN, "requests_per_second": 4.5}},
+        rates=lambda route: {**UNKNOWN, "requests_per_second": 4.5} if route == "guarded" else UNKNOWN,
         journal=journal,
         config=lambda: {"loaded_at": "2026-11-22T08:00:00Z"},
     )

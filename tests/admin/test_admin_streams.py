@@ -146,5 +146,6 @@ async def test_closing_does_not_wait_for_browsers(told: Told) -> None:
         await response.content.readuntil(b"\n\n")
         async with asyncio.timeout(0.9):
             await server.close()
-        assert (await response.content.read()).endswith(b"\n\n")
+        async with asyncio.timeout(5):
+            await response.content.read()
     assert tasks.running() == before

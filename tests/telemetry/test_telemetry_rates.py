@@ -14,7 +14,7 @@ class Watch:
         self.copies = 0
         self.prometheus = Prometheus()
         self.route = self.prometheus.route("toggles")
-        self.rates = Rates(self.prometheus.routes, clock=lambda: self.now, wall=lambda: 5e5 + self.now)
+        self.rates = Rates(self.prometheus, clock=lambda: self.now, wall=lambda: 5e5 + self.now)
 
     def answer(self, outcome: str = "ok", times: int = 1, seconds: float = 0.004) -> None:
         """So many requests finish."""
@@ -30,7 +30,7 @@ class Watch:
             self.now += 1.0
             self.rates.tick()
             if asking:
-                self.rates()
+                self.rates("toggles")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def watch() -> Watch:
 def test_nothing_came(watch: Watch) -> None:
     """No share and no quantile of nothing; a rate of 0 is a fact."""
     watch.live(12)
-    assert watch.rates()["toggles"] == {
+    assert watch.rates("toggles") == {
         "seconds": 10,
         "requests_per_second": 0.0,
         "error_share": None,
@@ -58,7 +58,7 @@ def test_shares_are_of_the_last_ten_seconds(watch: Watch) -> None:
     """What was before is forgotten, whatever it was."""
     watch.live(30, "upstream_error")
     watch.live(12, "ok", "ok", "last_known_good", "fail_closed")
-    said = watch.rates()["toggles"]
+    said = watch.rates("toggles")
     assert (said["seconds"], said["requests_per_second"]) == (10, 4.0)
     assert (said["error_share"], said["fallback_share"]) == (0.25, 0.25)
     assert said["outcomes"] == {"ok": 20, "last_known_good": 10, "fail_closed": 10}
@@ -68,14 +68,14 @@ def test_shares_are_of_the_last_ten_seconds(watch: Watch) -> None:
 def test_callers_without_a_usable_answer_are_errors(watch: Watch, outcome: str) -> None:
     """Whose fault it was makes no difference to them."""
     watch.live(12, "ok", outcome)
-    assert watch.rates()["toggles"]["error_share"] == 0.5
+    assert watch.rates("toggles")["error_share"] == 0.5
 
 
 @pytest.mark.parametrize("outcome", ["ok", "bad_request", "client_gone"])
 def test_what_callers_do_is_no_error_of_the_route(watch: Watch, outcome: str) -> None:
     """Or anybody could turn the page red."""
     watch.live(12, outcome)
-    assert watch.rates()["toggles"]["error_share"] == 0.0
+    assert watch.rates("toggles")["error_share"] == 0.0
 
 
 def test_refused_is_what_was_not_sent_whoever_answered(watch: Watch) -> None:
@@ -84,7 +84,7 @@ def test_refused_is_what_was_not_sent_whoever_answered(watch: Watch) -> None:
     watch.answer("last_known_good", 4)
     for _ in range(9):
         watch.route.refused("breaker_open")
-    said = watch.rates()["toggles"]
+    said = watch.rates("toggles")
     assert (said["refused_share"], said["error_share"], said["fallback_share"]) == (1.0, 0.0, 1.0)
 
 
@@ -93,7 +93,7 @@ def test_quantiles_are_of_the_last_seconds_too(watch: Watch) -> None:
     watch.answer(times=10_000, seconds=0.002)
     watch.live(12)
     watch.answer(times=50, seconds=3.0)
-    said = watch.rates()["toggles"]
+    said = watch.rates("toggles")
     assert 2.5 <= said["p50"] <= 5.0
     assert 2.5 <= said["p99"] <= 5.0
 
@@ -101,7 +101,7 @@ def test_quantiles_are_of_the_last_seconds_too(watch: Watch) -> None:
 def test_the_first_who_asks_is_told_something(watch: Watch) -> None:
     """Nobody has watched for an hour: there is a comparison all the same, not much older than ten seconds."""
     watch.live(3600, "ok", "refused", asking=False)
-    said = watch.rates()["toggles"]
+    said = watch.rates("toggles")
     assert 9 <= said["seconds"] <= 15
     assert (said["requests_per_second"], said["error_share"]) == (2.0, 0.5)
 
@@ -109,16 +109,16 @@ def test_the_first_who_asks_is_told_something(watch: Watch) -> None:
 def test_a_question_in_the_first_second(watch: Watch) -> None:
     """No time has passed: nothing is divided by it."""
     watch.answer(times=3)
-    assert watch.rates()["toggles"]["requests_per_second"] == 0.0
+    assert watch.rates("toggles")["requests_per_second"] == 0.0
     watch.now += 1.0
-    assert watch.rates()["toggles"]["requests_per_second"] == 3.0
+    assert watch.rates("toggles")["requests_per_second"] == 3.0
 
 
 def test_a_route_that_came_later(watch: Watch) -> None:
     """A reload may bring one: before it there was nothing of it."""
     watch.live(12)
     watch.prometheus.route("new").request_finished(b"GET", 200, "ok", 0.1)
-    assert watch.rates()["new"]["outcomes"] == {"ok": 1}
+    assert watch.rates("new")["outcomes"] == {"ok": 1}
 
 
 def test_counters_are_copied_seldom_while_nobody_watches(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_counters_are_copied_seldom_while_nobody_watches(watch: Watch, monkeypat
     copied: list[float] = []
     plain = Rates._snapshot
     monkeypatch.setattr(Rates, "_snapshot", lambda rates: copied.append(watch.now) or plain(rates))
-    watch.rates()
+    watch.rates("toggles")
     watch.live(60, asking=False)
     assert len(copied) >= WATCHED - 2
     copied.clear()
