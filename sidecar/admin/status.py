@@ -46,7 +46,7 @@ from sidecar.policy.fault import Fault
 from sidecar.policy.machine import CLOSED
 from sidecar.policy.route import Route
 
-AT_ONCE: Final = 20
+AT_ONCE: Final = 10
 """Routes that are looked at without a break: half a millisecond."""
 
 UNKNOWN: Final[Rates] = {

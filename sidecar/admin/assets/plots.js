@@ -12,17 +12,14 @@ const SHORTEST = 60;
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** A part of all calls, per second. Null stays null: a gap. */
-const part = (calls, shares) => calls.map((value, index) => (value === null ? null : value * (shares[index] ?? 0)));
-
-const sum = (one, other) => one.map((value, index) => (value === null ? null : value + (other[index] ?? 0)));
+/** A part of all calls, per second. Where there is none there is no line: one along the ground would look like some. */
+const part = (calls, ...shares) => calls.map((value, index) => value * shares.reduce((sum, of) => sum + (of[index] ?? 0), 0) || null);
 
 /** Errors at the bottom, what fallbacks answered upon them, all calls behind both. */
 function outcomes(name) {
   const of = past.of(name);
-  const errors = part(of.requests_per_second, of.error_share);
-  const rescued = part(of.requests_per_second, of.fallback_share);
-  return [of.times, of.requests_per_second, sum(errors, rescued), errors];
+  const { times, requests_per_second: all, error_share: failed, fallback_share: rescued } = of;
+  return [times, all, part(all, failed, rescued), part(all, failed)];
 }
 
 function latencies(name) {
@@ -46,7 +43,7 @@ function line(label, name, shown, more = {}) {
 }
 
 function area(label, name, shown) {
-  return line(label, name, shown, { width: 1, fill: `color-mix(in srgb, ${color(name)} 35%, transparent)` });
+  return line(label, name, shown, { width: 1, fill: `color-mix(in srgb, ${color(name)} 38%, ${color("--ground")})` });
 }
 
 const calls = (value) => (value === null || value === undefined ? "–" : `${rate(value)}/s`);
@@ -58,7 +55,7 @@ function kinds(name) {
   return {
     outcomes: {
       data: () => outcomes(name),
-      axis: rate,
+      axis: (value) => (Number.isInteger(value) ? (value < 1000 ? String(value) : rate(value)) : value.toFixed(1)),
       floor: 1,
       series: [
         area("all", "--calls", (at) => calls(perSecond(at))),
