@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from sidecar.admin import bodies
 from sidecar.admin.entries import date
 from sidecar.admin.guard import Guard
-from sidecar.admin.status import breaker_now, fault_now
+from sidecar.admin.parts import breaker_now, fault_now
 from sidecar.clock import WALL, Clock
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.fault import Fault

@@ -36,14 +36,12 @@ from typing import Any, Final, Protocol
 
 from sidecar import __version__
 from sidecar.admin.entries import BLANK, Journal, date, newest
+from sidecar.admin.parts import breaker_now, bulkhead_now, endpoint_now, fault_now, kept_now, rounded
 from sidecar.admin.sentences import UNMATCHED, Rates, callers_get, when_open
 from sidecar.clock import WALL, Clock
 from sidecar.figures import Connections, Disk, Kept
 from sidecar.policy.breaker import Breaker
-from sidecar.policy.bulkhead import Bulkhead
-from sidecar.policy.endpoints import Endpoint, Upstream
-from sidecar.policy.fault import Fault
-from sidecar.policy.machine import CLOSED
+from sidecar.policy.endpoints import Upstream
 from sidecar.policy.route import Route
 
 AT_ONCE: Final = 10
@@ -171,7 +169,7 @@ class Status:
             "draining": self._draining(),
             "routes": [*routes, self._unmatched()],
             "upstreams": [self._upstream(upstream, now, offset) for upstream in self._upstreams],
-            "last_known_good": None if self._kept is None else _kept(self._kept, self._disk),
+            "last_known_good": None if self._kept is None else kept_now(self._kept, self._disk),
             "config": None if self._config is None else self._config(),
             "journal": newest(self._journal),
         }
@@ -191,7 +189,7 @@ class Status:
             "when_open": self._when_open.get(route),
             "breaker": shown,
             "fault": fault_now(route.fault, now + offset),
-            "bulkhead": None if route.bulkhead is None else _bulkhead(route.bulkhead),
+            "bulkhead": None if route.bulkhead is None else bulkhead_now(route.bulkhead),
             **self._counted(route.name, rates),
         }
 
@@ -218,15 +216,15 @@ class Status:
                 "would_refuse_by_reason": totals.would_refuse_by_reason,
                 "fallbacks": totals.fallbacks,
             },
-            "latency": {"p50": _rounded(totals.p50), "p99": _rounded(totals.p99)},
-            "last_known_good": {"newest_age_seconds": _rounded(totals.newest_age)},
+            "latency": {"p50": rounded(totals.p50), "p99": rounded(totals.p99)},
+            "last_known_good": {"newest_age_seconds": rounded(totals.newest_age)},
         }
 
     def _upstream(self, upstream: Upstream, now: float, offset: float) -> dict[str, Any]:
         pools = self._pools.get(upstream.name, ())
         return {
             "name": upstream.name,
-            "endpoints": [_endpoint(endpoint, now, offset) for endpoint in upstream.endpoints],
+            "endpoints": [endpoint_now(endpoint, now, offset) for endpoint in upstream.endpoints],
             "connections": {
                 "idle": sum(pool.idle for pool in pools),
                 "active": sum(pool.active for pool in pools),
@@ -241,58 +239,3 @@ def _sharing(routes: Sequence[Route]) -> Mapping[Route, list[str]]:
     for route in routes:
         names[route.breaker].append(route.name)
     return {route: [name for name in names[route.breaker] if name != route.name] for route in routes if route.breaker}
-
-
-def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:
-    """A breaker at `now`, on its clock; `wall`: Unix time."""
-    forced = breaker.forced()
-    return {
-        "state": breaker.state,
-        "since_seconds": _rounded(now - breaker.since),
-        "open_since": None if breaker.state == CLOSED else date(breaker.left_closed + wall - now),
-        "retry_after": _rounded(breaker.retry_after()),
-        "dry_run": breaker.dry_run,
-        "forced": None if forced is None else {"state": forced[0], "until": date(wall + forced[1])},
-    }
-
-
-def fault_now(fault: Fault | None, wall: float) -> dict[str, Any] | None:
-    """What is injected; None if nothing is, or not any more. `wall`: Unix time."""
-    if fault is None or not fault.left:
-        return None
-    return {
-        "abort": fault.abort or None,
-        "delay": fault.delay,
-        "reset": fault.reset,
-        "ratio": fault.ratio,
-        "until": date(wall + fault.left),
-    }
-
-
-def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
-    held = {"entries": len(kept), "bytes": kept.bytes_used, "state": "memory" if disk is None else disk.state}
-    if disk is None:
-        return held
-    return {**held, "written": disk.written, "failed": disk.failed, "dropped": disk.dropped}
-
-
-def _endpoint(endpoint: Endpoint, now: float, offset: float) -> dict[str, Any]:
-    health = endpoint.health
-    until = endpoint.standing.until
-    return {
-        "name": endpoint.name,
-        "weight": endpoint.weight,
-        "priority": endpoint.priority,
-        "pending": endpoint.pending,
-        "ejected": now < until,
-        "ejected_until": date(until + offset) if now < until else None,
-        "health": None if health is None else {"healthy": health.well, "last_failure": health.why},
-    }
-
-
-def _bulkhead(bulkhead: Bulkhead) -> dict[str, Any]:
-    return {"limit": bulkhead.limit, "in_flight": bulkhead.in_flight, "queued": bulkhead.queued}
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)

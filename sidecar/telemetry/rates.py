@@ -6,7 +6,7 @@ nobody does, a copy every few seconds is enough to have something to say to the 
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
 from operator import sub
@@ -61,10 +61,10 @@ _QUIET: Final[Mapping[str, Any]] = {
 
 @dataclass(slots=True)
 class _Past:
-    """When its points were, in Unix time, and the figures of each route, one after another. No figure: NaN."""
+    """When its points were, in Unix time, and the figures of each route, point after point: 3 kB. No figure: NaN."""
 
     times: deque[float] = field(default_factory=lambda: deque(maxlen=POINTS))
-    routes: "dict[str, deque[array[float]]]" = field(default_factory=dict)
+    routes: "dict[str, array[float]]" = field(default_factory=dict)
 
 
 class Rates:
@@ -130,8 +130,9 @@ class Rates:
         before = self._before()
         for route in self._prometheus.routes():
             rates = self._compared(route, before)
-            points = self._past.routes.setdefault(route.name, deque(maxlen=POINTS))
-            points.append(array("f", [nan if rates[figure] is None else rates[figure] for figure in FIGURES]))
+            points = self._past.routes.setdefault(route.name, array("f"))
+            points.extend(nan if rates[figure] is None else rates[figure] for figure in FIGURES)
+            del points[: -POINTS * len(FIGURES)]
 
 
 def _copied(route: RouteMetrics) -> _Copy:
@@ -173,7 +174,8 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)
 
 
-def _listed(points: "Iterable[array[float]]", length: int) -> dict[str, list[float | None]]:
-    rows = [[None if isnan(value) else round(value, 4) for value in point] for point in points]
-    missing: list[list[float | None]] = [[None] * len(FIGURES)] * (length - len(rows))
-    return dict(zip(FIGURES, map(list, zip(*missing, *rows, strict=True)), strict=True))
+def _listed(points: "array[float]", length: int) -> dict[str, list[float | None]]:
+    """By figure. A route that came later has nothing where the others began."""
+    missing: list[float | None] = [None] * (length - len(points) // len(FIGURES))
+    values = [None if isnan(value) else round(value, 4) for value in points]
+    return {figure: missing + values[place :: len(FIGURES)] for place, figure in enumerate(FIGURES)}
