@@ -1,6 +1,6 @@
 """What `/status` says: every route and upstream as it is now.
 
-    {"version", "uptime_seconds", "ready", "draining",
+    {"version", "at", "uptime_seconds", "ready", "draining",
      "routes": [{"name", "upstream", "critical", "in_flight", "tunnels",
                  "since", "callers_get", "when_open",
                  "breaker": {"state", "since_seconds", "open_since", "retry_after", "dry_run",
@@ -164,6 +164,7 @@ class Status:
                 yield
         return {
             "version": __version__,
+            "at": date(now + offset, "milliseconds"),
             "uptime_seconds": round(now - self._started, 3),
             "ready": not self._ready(),
             "draining": self._draining(),

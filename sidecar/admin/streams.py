@@ -11,6 +11,8 @@ PATIENCE: Final = 20.0
 """Seconds that a peer has to take what was sent; after that its connection is cut."""
 _RETRY: Final = b"retry: 2000\n\n"
 """Milliseconds after which a browser comes again."""
+_OWN: Final = ("same-origin", "none")
+"""What browsers say of our own page, and of an address that somebody typed. Another port is the same site."""
 _HEADERS: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
 
@@ -22,7 +24,7 @@ class Streams:
 
     async def opened(self, request: web.Request) -> web.StreamResponse:
         """Serves one until its peer leaves, or takes nothing any more."""
-        if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        if request.headers.get("Sec-Fetch-Site", "none") not in _OWN:
             raise web.HTTPForbidden(reason="Not for a page of another origin")
         if self._push.full:
             return web.json_response({"error": "too many watch already"}, status=503, headers={"Retry-After": "10"})

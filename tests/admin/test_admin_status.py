@@ -117,6 +117,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     }
     assert status() == {
         "version": __version__,
+        "at": "1970-01-01T00:16:40.000Z",
         "uptime_seconds": 1.0,
         "ready": True,
         "draining": False,

@@ -457,6 +457,28 @@ async def test_ten_pages_at_once(browser: Browser, stage: Stage) -> None:
         await first.open()
 
 
+async def test_a_reader_whose_clock_is_wrong(browser: Browser, stage: Stage) -> None:
+    """How long it has lasted is the sidecar's to say."""
+    ill = stage.document["routes"][0]
+    ill["breaker"]["open_since"] = "2001-01-01T00:00:00Z"
+    stage.document["routes"] = [ill]
+    stage.document["at"] = "2001-01-01T00:07:30.000Z"
+    async with window(browser, stage.url) as shown:
+        await shown.open()
+        await expect(shown.page.locator("h1")).to_contain_text("(7 min)")
+        await expect(row(shown, "toggles").locator("td .sub")).to_have_text("for 7 min, next probe in 3 s")
+
+
+async def test_an_origin_that_is_not_secure(browser: Browser, stage: Stage) -> None:
+    """Browsers have no locks there: each tab then has a stream of its own."""
+    async with window(browser, stage.url) as shown:
+        await shown.page.add_init_script("delete Navigator.prototype.locks")
+        await shown.open()
+        assert await shown.run("() => navigator.locks === undefined")
+        stage.document["uptime_seconds"] = 9000.0
+        await expect(shown.page.locator("#vitals")).to_contain_text("up 2 h 30 min")
+
+
 async def test_what_needs_somebody_comes_first(browser: Browser, stage: Stage) -> None:
     """Ill routes stand on top, the first is open with both its plots, and the rest in the order of the file."""
     async with window(browser, stage.url) as shown:

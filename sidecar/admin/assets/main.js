@@ -7,7 +7,7 @@ import { showSettings } from "./settings.js";
 import { showTimeline } from "./timeline.js";
 import { showUpstreams } from "./upstreams.js";
 import { watch } from "./stream.js";
-import { LEVELS, lasted, clock, summary } from "./words.js";
+import { LEVELS, clock, lasted, summary, synchronise } from "./words.js";
 
 const NAMES = { [LEVELS.ILL]: "ill", [LEVELS.WATCH]: "watch", [LEVELS.FINE]: "fine" };
 
@@ -35,6 +35,7 @@ function showVitals(status) {
 }
 
 function show(status) {
+  synchronise(status);
   showVitals(status);
   showSummary(status);
   showRoutes(status);

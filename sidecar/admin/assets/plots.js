@@ -3,7 +3,7 @@
 
 import { make, mark } from "./dom.js";
 import * as past from "./past.js";
-import { rate, seconds, share } from "./words.js";
+import { now, rate, seconds, share } from "./words.js";
 
 const HEIGHT = 150;
 const SHORT = { hour: "2-digit", minute: "2-digit" };
@@ -74,8 +74,8 @@ function kinds(name) {
 
 /** Ten minutes, or as much as there is. */
 function span(times) {
-  const now = Date.now() / 1000;
-  return [Math.max(now - LONGEST, Math.min(times[0] ?? now, now - SHORTEST)), now];
+  const end = now() / 1000;
+  return [Math.max(end - LONGEST, Math.min(times[0] ?? end, end - SHORTEST)), end];
 }
 
 /** One plot, with its legend. */

@@ -3,7 +3,7 @@
 import { byId, make, mark, match, say } from "./dom.js";
 import { Detail } from "./detail.js";
 import * as past from "./past.js";
-import { LEVELS, breakerNote, breakerWord, everCalled, level, rate, seconds, share } from "./words.js";
+import { LEVELS, breakerNote, breakerWord, everCalled, level, now, rate, seconds, share } from "./words.js";
 
 const COLUMNS = ["Route", "Breaker", "Calls/s", "Errors", "Fallback", "Refused", "p50", "p99", "In flight", "What callers get"];
 const LEVEL_NAMES = { [LEVELS.ILL]: "ill", [LEVELS.WATCH]: "watch", [LEVELS.FINE]: "fine" };
@@ -25,9 +25,8 @@ let newest = null;
 
 export function showRoutes(status) {
   newest = status;
-  const now = Date.now() / 1000;
   const routes = status.routes.filter((route) => route.upstream !== null || route.totals.requests);
-  for (const route of routes) past.add(route, now);
+  for (const route of routes) past.add(route, now() / 1000);
   routes.sort((one, other) => level(other) - level(one)); // stable: otherwise as they are configured
   const open = chosen ?? new Set(first(routes));
   const rows = routes.flatMap((route) => (open.has(route.name) ? [{ route }, { route, detail: true }] : [{ route }]));

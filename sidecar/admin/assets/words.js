@@ -1,6 +1,20 @@
 // Numbers and times as people read them, and the one line at the top.
 
 const NOTHING = "–";
+const TOLERATED = 500; // milliseconds: less than the way of a status may take
+
+let ahead = 0; // of this browser's clock
+
+/** Takes the sidecar's time for the time: a reader's clock may be wrong, and "4 min" must not be. */
+export function synchronise({ at }) {
+  const found = at ? Date.parse(at) - Date.now() : 0;
+  if (Math.abs(found - ahead) > TOLERATED) ahead = found;
+}
+
+/** Milliseconds, Unix time, as the sidecar has it. */
+export const now = () => Date.now() + ahead;
+
+const ago = (date) => (now() - Date.parse(date)) / 1000;
 
 export function seconds(value) {
   if (value === null || value === undefined) return NOTHING;
@@ -39,8 +53,8 @@ export function left(value) {
   return value < 60 ? `${Math.ceil(value)} s` : lasted(value);
 }
 
-export function until(date, now = Date.now()) {
-  return `until ${clock(date)} (${left(Math.max(0, (Date.parse(date) - now) / 1000))} left)`;
+export function until(date) {
+  return `until ${clock(date)} (${left(Math.max(0, -ago(date)))} left)`;
 }
 
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -85,7 +99,7 @@ export function breakerNote(route) {
   if (!breaker) return "";
   if (breaker.forced) return `held ${until(breaker.forced.until)}`;
   if (breaker.state === "closed") return "";
-  const since = `for ${lasted((Date.now() - Date.parse(breaker.open_since)) / 1000)}`;
+  const since = `for ${lasted(ago(breaker.open_since))}`;
   if (breaker.state === "half_open") return `${since}, probing`;
   return breaker.retry_after > 0 ? `${since}, next probe in ${left(breaker.retry_after)}` : `${since}, probes with the next call`;
 }
@@ -122,7 +136,7 @@ function headline(status, routes, ill, reasons) {
 /** Since the first of them opened. */
 function sinceWhen(routes) {
   const dates = routes.flatMap((route) => route.breaker?.open_since ?? []).sort();
-  return dates.length ? ` since ${clock(dates[0])} (${lasted((Date.now() - Date.parse(dates[0])) / 1000)})` : "";
+  return dates.length ? ` since ${clock(dates[0])} (${lasted(ago(dates[0]))})` : "";
 }
 
 function illReason(route) {
