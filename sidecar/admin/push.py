@@ -127,18 +127,20 @@ class Push:
             self._unlisten = None
 
     def _schedule(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _hurry(self, _: Entry) -> None:
         if self._making or self._hurried:
             self._hurried = True  # what is being made may be of before: another follows
             return
-        assert self._timer is not None
         self._hurried = True
-        self._timer.cancel()
         self._schedule(AT_ONCE)
 
     def _tick(self) -> None:
+        if self._making:
+            return  # for those who were there before; it is pushed to all, and schedules the next
         self._making = True
         spawn(self._push(), name="status push")
 

@@ -73,6 +73,21 @@ async def test_nothing_is_made_while_nobody_watches(desk: Desk) -> None:
     assert desk.made == made
 
 
+async def test_who_comes_while_the_last_one_leaves_starts_no_second_clock(desk: Desk) -> None:
+    """Pages are reloaded: however often, there is one push per tick."""
+    for _ in range(5):
+        with desk.push.watching(""):
+            await asyncio.sleep(0)  # its first status is on its way
+            await asyncio.sleep(0)
+    with desk.push.watching("") as watcher:
+        await watcher.next()
+        began, made = asyncio.get_running_loop().time(), desk.made
+        for _ in range(4):
+            await watcher.next()
+        assert desk.made - made <= 5
+        assert asyncio.get_running_loop().time() - began >= 3 * push_module.EVERY
+
+
 async def test_who_reads_slowly_gets_the_newest_and_misses_the_rest(desk: Desk) -> None:
     """However long it does not look: one status, and the entries it had not seen."""
     with desk.push.watching("") as slow, desk.push.watching("") as quick:
