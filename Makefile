@@ -4,6 +4,7 @@
 # make fuzz    bytes that nobody expects, for ten minutes, or as many SECONDS as are given; SEED repeats a run
 # make conformance  the suites that others wrote, through the sidecar, HAProxy and nginx: ten minutes; ONLY=… for one
 # make chart-docs, make chart-golden  the chart's table of values, and its renderings that tests compare
+# make screenshots  those of the dashboard in docs/images, anew
 # make lint    style, types and layers alone
 # make clean   removes what the others made
 #
@@ -20,13 +21,13 @@ export PIP_ROOT_USER_ACTION := ignore
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ENVIRONMENT := $(VENV)/made-by-$(or $(VERSION),none)
 
-.PHONY: run test bench fuzz conformance lint clean chart-docs chart-golden
+.PHONY: run test bench fuzz conformance screenshots lint clean chart-docs chart-golden
 .DELETE_ON_ERROR:
 
 run: $(VENV)/core
 	@$(BIN)/python -m sidecar demo -c config/sidecar.yaml
 
-test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl
+test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl $(BIN)/chromium
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -49,6 +50,9 @@ chart-docs: $(VENV)/test
 
 chart-golden: $(VENV)/test
 	$(BIN)/python tests/helm/helm_chart.py
+
+screenshots: $(BIN)/chromium
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests $(BIN)/python -m scenarios.screenshots docs/images
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance build dist
@@ -81,6 +85,10 @@ $(ENVIRONMENT):
 # One of the clients that the forward proxy is tried with.
 $(BIN)/curl: | $(VENV)/test
 	@sh .ci/curl $@
+
+# What the dashboard is looked at with.
+$(BIN)/chromium: | $(VENV)/test
+	@sh .ci/chromium $@
 
 # promtool checks /metrics; nginx is the reference of the differential tests. Each is taken out of its package: installing
 # that would start a server.

@@ -28,6 +28,9 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
         commands = archive.read(f"{metadata}/entry_points.txt").decode()
     assert {name.split("/")[0] for name in names} == {"sidecar", metadata}
     assert "sidecar/py.typed" in names
+    assets = [path for path in (ROOT / "sidecar/admin/assets").rglob("*") if path.is_file()]
+    assert {str(path.relative_to(ROOT)) for path in assets} <= set(names)
+    assert "sidecar/admin/assets/uplot/LICENSE" in names
     assert f"{metadata}/licenses/LICENSE" in names
     assert "sidecar = sidecar.cli:main" in commands
     assert f"-{sidecar.__version__}-" in wheel.name

@@ -11,8 +11,9 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from sidecar.admin import bodies
+from sidecar.admin.entries import date
 from sidecar.admin.guard import Guard
-from sidecar.admin.status import breaker_now, fault_now
+from sidecar.admin.parts import breaker_now, fault_now
 from sidecar.clock import WALL, Clock
 from sidecar.policy.breaker import Breaker
 from sidecar.policy.fault import Fault
@@ -53,7 +54,8 @@ class Conflict(Exception):
 class Actions:
     """Of one process. Called on the loop.
 
-    clock: the one breakers and faults run on. drain: called to withdraw readiness.
+    clock: the one breakers and faults run on. drain: called to withdraw readiness. note: called with kind, subject,
+    sentence and fields of what was done and of what ended by itself; it goes to the journal.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Actions:
         clock: Clock,
         rng: Random,
         wall: Clock = WALL,
+        note: Callable[..., object] = lambda *_, **__: None,
     ) -> None:
+        self._note = note
         self._routes = {route.name: route for route in routes}
         self._guard = guard
         self._drain = drain
@@ -117,10 +121,10 @@ class Actions:
         for route in self._routes.values():
             if route.fault is not None and not route.fault.left:
                 route.fault = None
-                _say(f"fault on {route.name} is over", FAULT, route.name)
+                self._say(f"fault on {route.name} is over", FAULT, route.name, done="expired")
         for name in [name for name in self._held if self._breaker(self._routes[name]).forced() is None]:
             self._held.discard(name)
-            _say(f"breaker of {name} is no longer held", BREAKER, name)
+            self._say(f"breaker of {name} is no longer held", BREAKER, name, done="expired")
 
     def _invalid(self, asked: Asked, status: int, sentence: str) -> Told:
         self._counts[asked.action, "invalid"] += 1
@@ -139,7 +143,8 @@ class Actions:
         breaker.force(hold.state, hold.seconds)
         self._held.add(route.name)
         text = f"{asked.peer} holds the breaker of {route.name} {hold.state} for {hold.seconds:g} s"
-        _say(text, BREAKER, route.name, by=asked.peer, state=hold.state, seconds=hold.seconds)
+        told = {"by": asked.peer, "state": hold.state, "seconds": hold.seconds}
+        self._say(text, BREAKER, route.name, done="forced", until=date(self._wall() + hold.seconds), **told)
         return self._about_breaker(route, breaker)
 
     def _release(self, asked: Asked, _: bytes) -> Told:
@@ -148,7 +153,7 @@ class Actions:
         breaker.release()
         self._held -= {name for name, other in self._routes.items() if other.breaker is breaker}
         text = f"{asked.peer} releases the breaker of {route.name}"
-        _say(text, BREAKER, route.name, by=asked.peer, state="auto")
+        self._say(text, BREAKER, route.name, done="lifted", by=asked.peer, state="auto")
         return self._about_breaker(route, breaker)
 
     @staticmethod
@@ -178,13 +183,14 @@ class Actions:
         )
         shown = fault_now(route.fault, self._wall())
         text = f"{asked.peer} injects a fault into {route.name} for {wanted.seconds:g} s"
-        _say(text, FAULT, route.name, by=asked.peer, seconds=wanted.seconds, fault=shown)
+        told = {"by": asked.peer, "seconds": wanted.seconds, "fault": shown}
+        self._say(text, FAULT, route.name, done="fault", until=date(self._wall() + wanted.seconds), **told)
         return 200, {"route": route.name, "fault": shown}
 
     def _lift(self, asked: Asked, _: bytes) -> Told:
         route = self._routes[asked.route]
         route.fault = None
-        _say(f"{asked.peer} lifts the fault on {route.name}", FAULT, route.name, by=asked.peer)
+        self._say(f"{asked.peer} lifts the fault on {route.name}", FAULT, route.name, done="lifted", by=asked.peer)
         return 200, {"route": route.name, "fault": None}
 
     # The process.
@@ -192,10 +198,12 @@ class Actions:
     def _drained(self, asked: Asked, body: bytes) -> Told:
         bodies.nothing(body)
         self._drain()
-        _say(f"{asked.peer} asks for a drain: not ready any more, still serving", DRAIN, by=asked.peer)
+        self._say(f"{asked.peer} asks for a drain: not ready any more, still serving", DRAIN, by=asked.peer)
         return 200, {"draining": True}
 
-
-def _say(text: str, action: str, route: str = "", **more: Any) -> None:
-    fields = {"event": "admin", "action": action, **({"route": route} if route else {}), **more}
-    _log.warning("%s", text, extra={"fields": fields})
+    def _say(self, text: str, action: str, route: str = "", *, done: str = "", **more: Any) -> None:
+        """One line in the log, one entry in the journal. `done`: forced, lifted, fault, expired; "": no entry."""
+        fields = {"event": "admin", "action": action, **({"route": route} if route else {}), **more}
+        _log.warning("%s", text, extra={"fields": fields})
+        if done:
+            self._note("action", route, text, action=done, what=action, route=route, **more)

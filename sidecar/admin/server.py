@@ -12,15 +12,18 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from sidecar.admin import assets
 from sidecar.admin.actions import BREAKER, DRAIN, FAULT, RELOAD, Actions, Asked
 from sidecar.admin.negotiation import wants_openmetrics
-from sidecar.admin.page import PAGE
 from sidecar.admin.protocol import Protocol
+from sidecar.admin.push import Push, at_once
+from sidecar.admin.streams import Streams
 from sidecar.admin.views import FIXED_HEADERS, JSON, Views
 
 _log = logging.getLogger("sidecar.admin")
 _LONGEST_BODY: Final = 4096
 """Bytes of what an action is asked for with."""
+_ASSETS: Final = assets.load()  # while this module is imported: that happens in a thread
 _LAST_ANSWERS: Final = 1.0
 """Seconds that answers under way have when the server closes."""
 
@@ -55,13 +58,17 @@ async def make(views: Views, actions: Actions | None = None) -> Made:
 def application(views: Views, actions: Actions | None = None) -> web.Application:
     """The routes."""
     pages = _Pages(views)
+    push = Push(views.status_steps or at_once(views.status), views.journal)
     made = web.Application(middlewares=[_plain_errors], client_max_size=_LONGEST_BODY)
     made.router.add_get("/", pages.index)
-    for path in ("/healthz", "/readyz", "/metrics", "/status", "/config"):
+    for path in ("/healthz", "/readyz", "/metrics", "/status", "/history", "/config"):
         made.router.add_get(path, pages.shown)
+    made.router.add_get("/assets/{path:.+}", pages.asset)
+    made.router.add_get("/events", Streams(push).opened, allow_head=False)
     if actions is not None:
         _add_actions(made.router, _Levers(actions))
     made.on_response_prepare.append(_headers)
+    made.on_shutdown.append(lambda _: _closed(push))
     return made
 
 
@@ -111,7 +118,22 @@ class _Pages:
         self._views = views
 
     async def index(self, _: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
+        page = _ASSETS[assets.PAGE]
+        return web.Response(body=page.body, headers={"Content-Type": page.kind})
+
+    async def asset(self, request: web.Request) -> web.Response:
+        """A file of the dashboard. Browsers keep it, and ask each time whether it is still the same."""
+        found = _ASSETS.get(request.match_info["path"])
+        if found is None:
+            raise web.HTTPNotFound
+        known = {tag.value for tag in request.if_none_match or ()}
+        unchanged = bool(known & {found.etag, "*"})
+        answer = web.Response(status=304) if unchanged else web.Response(body=found.body)
+        if not unchanged:
+            answer.headers["Content-Type"] = found.kind
+        answer.headers["Cache-Control"] = "no-cache"
+        answer.etag = found.etag
+        return answer
 
     async def shown(self, request: web.Request) -> web.Response:
         """What machines ask for, asked for on a connection that is ours already."""
@@ -144,4 +166,9 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)  # versions of what runs here are nobody's business
-    response.headers.update(FIXED_HEADERS)
+    for name, value in FIXED_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+async def _closed(push: Push) -> None:
+    push.close()

@@ -1,37 +1,59 @@
 """What `/status` says: every route and upstream as it is now.
 
-    {"version", "uptime_seconds", "ready", "draining",
+    {"version", "at", "uptime_seconds", "ready", "draining",
      "routes": [{"name", "upstream", "critical", "in_flight", "tunnels",
-                 "breaker": {"state", "since_seconds", "retry_after", "dry_run",
-                             "forced": {"state", "until"} | null} | null,
+                 "since", "callers_get", "when_open",
+                 "breaker": {"state", "since_seconds", "open_since", "retry_after", "dry_run",
+                             "forced": {"state", "until"} | null, "shared_with": [route]} | null,
                  "fault": {"abort", "delay", "reset", "ratio", "until"} | null,
                  "bulkhead": {"limit", "in_flight", "queued"} | null,
+                 "rates": {"seconds", "requests_per_second", "error_share", "fallback_share",
+                           "refused_share", "p50", "p99", "outcomes"},
                  "totals": {"requests", "by_outcome", "refused_by_reason", "would_refuse_by_reason",
                             "fallbacks"},
                  "latency": {"p50", "p99"},
                  "last_known_good": {"newest_age_seconds"}}],
-     "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending", "ejected",
+     "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending",
+                                           "ejected", "ejected_until",
                                            "health": {"healthy", "last_failure"} | null}],
-                    "connections": {"idle", "active"}}],
-     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null}
+                    "connections": {"idle", "active"}, "budget": {"available", "ratio"}}],
+     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null,
+     "config": {"loaded_at", "reloads": {"ok", "rejected"}, "rejected": {"at", "problems"} | null} | null,
+     "journal": [{"number", "at", "kind", "subject", "text", "fields"}]}
 
-Times are seconds, to the millisecond; `until` is a date in UTC. `latency` is estimated from the histogram's
-buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell. The
-route "-" holds what matched none. `health` is null without health checks; its `last_failure`, a reason and a
-sentence, is "" until a check has failed.
+Times are seconds, to the millisecond; `until`, `since`, `at` are dates in UTC. `latency` is estimated from the
+histogram's buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell.
+The route "-" holds what matched none. `rates` look back ten seconds: `seconds` says how far exactly, and shares and
+quantiles are null where nothing came. `since` is when the breaker last moved, `open_since` when it was last closed;
+`callers_get` says in a sentence what callers are given now, `when_open` what they would be given by an open breaker.
+The journal is the newest hundred entries, newest last. `health` is null without health checks; its `last_failure`, a
+reason and a sentence, is "" until a check has failed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from sidecar import __version__
+from sidecar.admin.entries import BLANK, Journal, date, newest
+from sidecar.admin.parts import breaker_now, bulkhead_now, endpoint_now, fault_now, kept_now, rounded
+from sidecar.admin.sentences import UNMATCHED, Rates, callers_get, when_open
 from sidecar.clock import WALL, Clock
+from sidecar.figures import Connections, Disk, Kept
 from sidecar.policy.breaker import Breaker
-from sidecar.policy.bulkhead import Bulkhead
-from sidecar.policy.endpoints import Endpoint, Upstream
-from sidecar.policy.fault import Fault
+from sidecar.policy.endpoints import Upstream
 from sidecar.policy.route import Route
+
+AT_ONCE: Final = 10
+"""Routes that are looked at without a break: half a millisecond."""
+
+UNKNOWN: Final[Rates] = {
+    "seconds": 0,
+    "requests_per_second": 0.0,
+    **dict.fromkeys(("error_share", "fallback_share", "refused_share", "p50", "p99")),
+    "outcomes": {},
+}
+"""Of a route that nothing is known of."""
 
 
 class Totals(Protocol):
@@ -78,55 +100,13 @@ class Totals(Protocol):
         """Seconds since the newest answer was kept; None if there is none."""
 
 
-class Connections(Protocol):
-    """Connections to one endpoint."""
-
-    @property
-    def idle(self) -> int:
-        """Waiting in the pool."""
-
-    @property
-    def active(self) -> int:
-        """Carrying an exchange."""
-
-
-class Kept(Protocol):
-    """Last known good answers."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    @property
-    def bytes_used(self) -> int:
-        """In memory."""
-
-
-class Disk(Protocol):
-    """Where they outlive the process."""
-
-    @property
-    def state(self) -> str:
-        """disk, or memory while the disk can't be used."""
-
-    @property
-    def written(self) -> int:
-        """Writes that reached the file."""
-
-    @property
-    def failed(self) -> int:
-        """Writes that failed and are tried again."""
-
-    @property
-    def dropped(self) -> int:
-        """Writes that were given up."""
-
-
 class Status:
-    """Called for each `/status`.
+    """Called for each `/status`, and for each push to those who watch.
 
-    totals: what was counted about the route of a name. pools: by the upstream's name. clock: the one the
-    breakers run on; the uptime counts from the construction. ready: empty when ready. draining: whether the
-    process is on its way out. kept, disk: the store of last known good answers, and its file if it has one.
+    totals: what was counted about the route of a name. rates: the same over the last seconds. pools: by the
+    upstream's name. clock: the one the breakers run on; the uptime counts from the construction. ready: empty
+    when ready. draining: whether the process is on its way out. kept, disk: the store of last known good answers, and
+    its file if it has one. config: what became of the file since the start.
     """
 
     def __init__(
@@ -142,52 +122,94 @@ class Status:
         wall: Clock = WALL,
         kept: Kept | None = None,
         disk: Disk | None = None,
+        rates: Callable[[str], Rates] = lambda _: UNKNOWN,
+        journal: Journal | None = None,
+        config: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self._routes = tuple(routes)
         self._upstreams = tuple(upstreams)
         self._pools = pools
         self._totals = totals
+        self._rates = rates
         self._ready = ready
         self._draining = draining
         self._clock = clock
         self._wall = wall
         self._kept = kept
         self._disk = disk
+        self._journal = BLANK if journal is None else journal
+        self._config = config
         self._started = clock()
+        self._when_open = {route: when_open(route) for route in self._routes if route.breaker is not None}
+        self._sharing = _sharing(self._routes)
 
     def __call__(self) -> dict[str, Any]:
         """The document."""
+        steps = self.steps()
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            made: dict[str, Any] = end.value
+            return made
+
+    def steps(self) -> Generator[None, None, dict[str, Any]]:
+        """The same, but what calls may wait for it: yields after every few routes, and returns the document."""
         now = self._clock()
+        offset = self._wall() - now
+        routes = []
+        for number, route in enumerate(self._routes, 1):
+            routes.append(self._route(route, now, offset))
+            if number % AT_ONCE == 0:
+                yield
         return {
             "version": __version__,
+            "at": date(now + offset, "milliseconds"),
             "uptime_seconds": round(now - self._started, 3),
             "ready": not self._ready(),
             "draining": self._draining(),
-            "routes": [*(self._route(route, now) for route in self._routes), self._unmatched()],
-            "upstreams": [self._upstream(upstream) for upstream in self._upstreams],
-            "last_known_good": None if self._kept is None else _kept(self._kept, self._disk),
+            "routes": [*routes, self._unmatched()],
+            "upstreams": [self._upstream(upstream, now, offset) for upstream in self._upstreams],
+            "last_known_good": None if self._kept is None else kept_now(self._kept, self._disk),
+            "config": None if self._config is None else self._config(),
+            "journal": newest(self._journal),
         }
 
-    def _route(self, route: Route, now: float) -> dict[str, Any]:
+    def _route(self, route: Route, now: float, offset: float) -> dict[str, Any]:
+        breaker = route.breaker
+        rates = self._rates(route.name)
+        shown = None
+        if breaker is not None:
+            shown = {**breaker_now(breaker, now, now + offset), "shared_with": self._sharing[route]}
         return {
             "name": route.name,
             "upstream": route.upstream.name,
             "critical": route.critical,
-            "breaker": None if route.breaker is None else breaker_now(route.breaker, now, self._wall()),
-            "fault": fault_now(route.fault, self._wall()),
-            "bulkhead": None if route.bulkhead is None else _bulkhead(route.bulkhead),
-            **self._counted(route.name),
+            "since": None if breaker is None else date(breaker.since + offset),
+            "callers_get": callers_get(route, rates),
+            "when_open": self._when_open.get(route),
+            "breaker": shown,
+            "fault": fault_now(route.fault, now + offset),
+            "bulkhead": None if route.bulkhead is None else bulkhead_now(route.bulkhead),
+            **self._counted(route.name, rates),
         }
 
     def _unmatched(self) -> dict[str, Any]:
-        nothing = {"upstream": None, "critical": False, "breaker": None, "fault": None, "bulkhead": None}
-        return {"name": "-", **nothing, **self._counted("-")}
+        nothing = dict.fromkeys(("upstream", "since", "when_open", "breaker", "fault", "bulkhead"))
+        return {
+            "name": "-",
+            "critical": False,
+            "callers_get": UNMATCHED,
+            **nothing,
+            **self._counted("-", self._rates("-")),
+        }
 
-    def _counted(self, route: str) -> dict[str, Any]:
+    def _counted(self, route: str, rates: Rates) -> dict[str, Any]:
         totals = self._totals(route)
         return {
             "in_flight": totals.in_flight,
             "tunnels": totals.tunnels,
+            "rates": rates,
             "totals": {
                 "requests": totals.requests,
                 "by_outcome": totals.by_outcome,
@@ -195,74 +217,26 @@ class Status:
                 "would_refuse_by_reason": totals.would_refuse_by_reason,
                 "fallbacks": totals.fallbacks,
             },
-            "latency": {"p50": _rounded(totals.p50), "p99": _rounded(totals.p99)},
-            "last_known_good": {"newest_age_seconds": _rounded(totals.newest_age)},
+            "latency": {"p50": rounded(totals.p50), "p99": rounded(totals.p99)},
+            "last_known_good": {"newest_age_seconds": rounded(totals.newest_age)},
         }
 
-    def _upstream(self, upstream: Upstream) -> dict[str, Any]:
-        away = upstream.ejected()
+    def _upstream(self, upstream: Upstream, now: float, offset: float) -> dict[str, Any]:
         pools = self._pools.get(upstream.name, ())
         return {
             "name": upstream.name,
-            "endpoints": [_endpoint(endpoint, ejected=endpoint in away) for endpoint in upstream.endpoints],
+            "endpoints": [endpoint_now(endpoint, now, offset) for endpoint in upstream.endpoints],
             "connections": {
                 "idle": sum(pool.idle for pool in pools),
                 "active": sum(pool.active for pool in pools),
             },
+            "budget": {"available": round(upstream.budget.balance(), 1), "ratio": upstream.budget.ratio},
         }
 
 
-def breaker_now(breaker: Breaker, now: float, wall: float) -> dict[str, Any]:
-    """A breaker at `now`, on its clock; `wall`: Unix time."""
-    forced = breaker.forced()
-    return {
-        "state": breaker.state,
-        "since_seconds": _rounded(now - breaker.since),
-        "retry_after": _rounded(breaker.retry_after()),
-        "dry_run": breaker.dry_run,
-        "forced": None if forced is None else {"state": forced[0], "until": _date(wall + forced[1])},
-    }
-
-
-def fault_now(fault: Fault | None, wall: float) -> dict[str, Any] | None:
-    """What is injected; None if nothing is, or not any more. `wall`: Unix time."""
-    if fault is None or not fault.left:
-        return None
-    return {
-        "abort": fault.abort or None,
-        "delay": fault.delay,
-        "reset": fault.reset,
-        "ratio": fault.ratio,
-        "until": _date(wall + fault.left),
-    }
-
-
-def _date(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _kept(kept: Kept, disk: Disk | None) -> dict[str, Any]:
-    held = {"entries": len(kept), "bytes": kept.bytes_used, "state": "memory" if disk is None else disk.state}
-    if disk is None:
-        return held
-    return {**held, "written": disk.written, "failed": disk.failed, "dropped": disk.dropped}
-
-
-def _endpoint(endpoint: Endpoint, *, ejected: bool) -> dict[str, Any]:
-    health = endpoint.health
-    return {
-        "name": endpoint.name,
-        "weight": endpoint.weight,
-        "priority": endpoint.priority,
-        "pending": endpoint.pending,
-        "ejected": ejected,
-        "health": None if health is None else {"healthy": health.well, "last_failure": health.why},
-    }
-
-
-def _bulkhead(bulkhead: Bulkhead) -> dict[str, Any]:
-    return {"limit": bulkhead.limit, "in_flight": bulkhead.in_flight, "queued": bulkhead.queued}
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+def _sharing(routes: Sequence[Route]) -> Mapping[Route, list[str]]:
+    """With which others each route shares its breaker."""
+    names: dict[Breaker | None, list[str]] = defaultdict(list)
+    for route in routes:
+        names[route.breaker].append(route.name)
+    return {route: [name for name in names[route.breaker] if name != route.name] for route in routes if route.breaker}

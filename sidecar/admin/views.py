@@ -1,10 +1,12 @@
 """What the admin port shows, and how a document becomes an answer. Knows no web framework."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+
+from sidecar.admin.entries import BLANK, Journal
 
 JSON: Final = "application/json"
 
@@ -24,6 +26,12 @@ class Views:
     status: Callable[[], Mapping[str, Any]]
     config: Callable[[], Mapping[str, Any]]
     """The effective configuration. Whoever makes it has hidden its secrets."""
+    status_steps: Callable[[], Generator[None, None, Mapping[str, Any]]] | None = None
+    """The same as `status`, made in steps between which calls are served."""
+    history: Callable[[], Mapping[str, Any]] = dict
+    """Rates of the last minutes."""
+    journal: Journal = BLANK
+    """What happened; pushed to those who watch."""
 
     def show(self, path: str, *, openmetrics: bool) -> tuple[int, str, bytes] | None:
         """Status, media type and body of what machines ask for; None for every other path."""
@@ -40,12 +48,22 @@ class Views:
             return 200, {"status": "ok"}
         if path == "/status":
             return 200, self.status()
+        if path == "/history":
+            return 200, self.history()
         return (200, self.config()) if path == "/config" else None
 
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types"
+)
+"""CSP level 3. The last two: no text ever becomes markup, whatever a route is called."""
 
 FIXED_HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": _POLICY,
 }
 """On every answer of the port."""

@@ -36,6 +36,8 @@ from sidecar.telemetry.ejections import Ejections
 from sidecar.telemetry.events import Events
 from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
+from sidecar.telemetry.rates import EVERY as RATES_EVERY
+from sidecar.telemetry.rates import Rates
 from sidecar.telemetry.watched import Watch
 from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
@@ -62,6 +64,7 @@ class Service:
         self._timers = Timers(loop.call_later, MONOTONIC)
         self._prometheus = Prometheus()
         self._journal = Journal(WALL)
+        self._rates = Rates(self._prometheus)
         self._access_log = self._open_access_log()
         self._kept = Kept(loaded)
         self._renewals = Renewals()
@@ -138,6 +141,7 @@ class Service:
         self._every(SUMMARY_EVERY, self._tracing.tick)
         self._every(TICK_EVERY, self._ejections.look)
         self._every(TICK_EVERY, self._notifier.tick)
+        self._every(RATES_EVERY, self._rates.tick)
         self._prometheus.config_loaded(ok=True)
         await self._start_admin()
         self._tracing.start()
@@ -218,6 +222,7 @@ class Service:
             drain=self._withdraw,
             clock=MONOTONIC,
             rng=self._rng,
+            note=self._journal.add,
         )
         gauges.show(
             self._prometheus,
@@ -264,23 +269,29 @@ class Service:
 
     async def _start_admin(self) -> None:
         await asyncio.to_thread(self._prometheus.load)
+        status = Status(
+            routes=self._built.routes,
+            upstreams=self._built.upstreams.values(),
+            pools=self._built.pools,
+            totals=self._prometheus.totals,
+            ready=self.why_not_ready,
+            draining=lambda: self._draining,
+            kept=self._kept.store,
+            disk=self._kept.disk,
+            clock=MONOTONIC,
+            rates=self._rates,
+            journal=self._journal,
+        )
         views = Views(
             ready=self.why_not_ready,
             metrics=self._prometheus.render,
             metrics_type=self._prometheus.content_type,
             metrics_pieces=self._prometheus.pieces,
-            status=Status(
-                routes=self._built.routes,
-                upstreams=self._built.upstreams.values(),
-                pools=self._built.pools,
-                totals=self._prometheus.totals,
-                ready=self.why_not_ready,
-                draining=lambda: self._draining,
-                kept=self._kept.store,
-                disk=self._kept.disk,
-                clock=MONOTONIC,
-            ),
+            status=status,
+            status_steps=status.steps,
             config=self._effective,
+            history=self._rates.past,
+            journal=self._journal,
         )
         asked = self._config.admin.listen
         with binding("admin.listen", asked.address):

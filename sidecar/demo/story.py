@@ -94,7 +94,7 @@ An outage that you can switch on. Nothing leaves this machine.
                   metrics {admin}       plays connect: toggles, invited users
                                                faults: {faults}
 
-In another terminal:
+Watch it in a browser: http://{admin}/          In another terminal:
 
 1  All is well. The upstream answers; the sidecar keeps a copy.
      {known}

@@ -167,6 +167,7 @@ class Breaker:
         "_successes",
         "_until",
         "_window",
+        "left_closed",
         "since",
     )
 
@@ -220,6 +221,8 @@ class Breaker:
         self._held_until = float("-inf")
         self.since = clock()
         """When the breaker last moved (or was made), on its clock."""
+        self.left_closed = self.since
+        """When it was last closed: what it has been through since then is one outage."""
 
     @property
     def state(self) -> str:
@@ -356,6 +359,8 @@ class Breaker:
         if new == OPEN:
             self._plan(event, now)
         self.since = now
+        if old == CLOSED:
+            self.left_closed = now
         self._generation += 1
         self._probing.clear()
         self._closed = new == CLOSED

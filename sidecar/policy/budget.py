@@ -62,6 +62,11 @@ class RetryBudget:
             window.roll(now)
         window.take_back(_WITHDRAWALS, withdrawn)
 
+    @property
+    def ratio(self) -> float:
+        """Retries per request."""
+        return self._ratio
+
     def balance(self) -> float:
         """Retries that could be withdrawn now; negative while withdrawals outlive the deposits they took."""
         window = self._window

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from sidecar.figures import Connections, Disk, Kept
 from sidecar.policy.endpoints import Upstream
 from sidecar.policy.fallback import LastKnownGood
 from sidecar.policy.route import Route
@@ -13,55 +14,12 @@ STATES: Final = ("closed", "open", "half_open")
 _Samples = Iterator[tuple[Sequence[str], float]]
 
 
-class Connections(Protocol):
-    """Connections to one endpoint."""
-
-    @property
-    def idle(self) -> int:
-        """Between exchanges."""
-
-    @property
-    def active(self) -> int:
-        """Carrying one."""
-
-
 class Losing(Protocol):
     """A log that may lose lines."""
 
     @property
     def dropped(self) -> int:
         """How many so far."""
-
-
-class Kept(Protocol):
-    """Last known good answers."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    @property
-    def bytes_used(self) -> int:
-        """In memory."""
-
-
-class Disk(Protocol):
-    """Where they outlive the process."""
-
-    @property
-    def state(self) -> str:
-        """disk, or memory while the disk can't be used."""
-
-    @property
-    def written(self) -> int:
-        """Writes that reached the file."""
-
-    @property
-    def failed(self) -> int:
-        """Writes that failed and are tried again."""
-
-    @property
-    def dropped(self) -> int:
-        """Writes that were given up."""
 
 
 def show(

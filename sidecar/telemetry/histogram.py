@@ -54,14 +54,19 @@ class Histogram:
 
         Values beyond the last bound are reported as that bound, as PromQL's histogram_quantile does.
         """
-        rank = share * self.count
-        below = 0
-        for index, inside in enumerate(self.counts[:-1]):
-            if inside and below + inside >= rank:
-                low = self.bounds[index - 1] if index else 0.0
-                return low + (self.bounds[index] - low) * max(0.0, rank - below) / inside
-            below += inside
-        return self.bounds[-1] if self.counts[-1] else None
+        return quantile(self.bounds, self.counts, share)
+
+
+def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
+    """The same for counts by bucket; there is one more of them than of `bounds`."""
+    rank = share * sum(counts)
+    below = 0
+    for index, inside in enumerate(counts[:-1]):
+        if inside and below + inside >= rank:
+            low = bounds[index - 1] if index else 0.0
+            return low + (bounds[index] - low) * max(0.0, rank - below) / inside
+        below += inside
+    return bounds[-1] if counts[-1] else None
 
 
 def _template(bounds: Sequence[float], family: Family, values: tuple[str, ...]) -> bytes:

@@ -15,6 +15,7 @@ from sidecar.admin.front import start
 from sidecar.admin.guard import Guard
 from sidecar.admin.views import Views
 from sidecar.config.secret import Secret
+from sidecar.telemetry.journal import Journal
 
 TOKEN = "s3cret-of-the-operator"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,6 +27,7 @@ class Desk:
     def __init__(self, *, host: str = "127.0.0.1", token: str = "") -> None:
         self.world = World()
         self.drains = 0
+        self.journal = Journal()
         self.actions = Actions(
             routes=self.world.routes,
             guard=Guard(host, Secret(token) if token else None),
@@ -33,6 +35,7 @@ class Desk:
             clock=self.world.clock,
             rng=Random(1),
             wall=lambda: 1_000_000.0 + self.world.now,
+            note=self.journal.add,
         )
         self.session: ClientSession
 
@@ -171,6 +174,28 @@ async def test_what_is_over_is_cleared_away_and_told_once(desk: Desk, caplog: py
         assert [record.getMessage() for record in caplog.records] == said
         caplog.clear()
     assert desk.guarded.fault is None
+
+
+async def test_what_is_changed_by_hand_is_in_the_journal(desk: Desk) -> None:
+    """Who did what to which route until when, and when it was over by itself; what was refused is not."""
+    await desk.ask("/routes/guarded/breaker", {"state": "open", "for": "5s"})
+    await desk.ask("/routes/guarded/fault", {"abort": 500, "for": "10s"})
+    await desk.ask("/routes/open/fault", {"reset": True})
+    await desk.ask("/routes/open/fault", method="DELETE")
+    await desk.ask("/routes/open/fault", {"abort": 1})
+    desk.world.now += 5.0
+    desk.actions.tick()
+    entries = list(desk.journal.since())
+    assert {entry.kind for entry in entries} == {"action"}
+    assert [(e.fields["action"], e.fields["route"], e.fields.get("by"), e.fields.get("until")) for e in entries] == [
+        ("forced", "guarded", "127.0.0.1", "1970-01-12T13:48:25Z"),
+        ("fault", "guarded", "127.0.0.1", "1970-01-12T13:48:30Z"),
+        ("fault", "open", "127.0.0.1", "1970-01-12T13:49:20Z"),
+        ("lifted", "open", "127.0.0.1", None),
+        ("expired", "guarded", None, None),
+    ]
+    assert (entries[0].fields["state"], entries[0].subject) == ("open", "guarded")
+    assert entries[0].text == "127.0.0.1 holds the breaker of guarded open for 5 s"
 
 
 async def test_a_drain_withdraws_readiness(desk: Desk) -> None:

@@ -9,11 +9,13 @@ import pytest
 from fixtures.policies import KEPT, Pool, World
 
 from sidecar import __version__
-from sidecar.admin.status import Status
+from sidecar.admin.sentences import OWN_ANSWERS, UNMATCHED
+from sidecar.admin.status import UNKNOWN, Status
 from sidecar.policy.bulkhead import Bulkhead
 from sidecar.policy.fault import Fault
 from sidecar.policy.health import Health
 from sidecar.policy.outcome import Verdict
+from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
 
 
@@ -36,7 +38,13 @@ def why() -> list[str]:
 
 
 @pytest.fixture
-def status(world: World, prometheus: Prometheus, why: list[str]) -> Status:
+def journal() -> Journal:
+    """Empty."""
+    return Journal(wall=lambda: 1000.0)
+
+
+@pytest.fixture
+def status(world: World, prometheus: Prometheus, why: list[str], journal: Journal) -> Status:
     """The document's maker."""
     return Status(
         routes=world.routes,
@@ -49,10 +57,13 @@ def status(world: World, prometheus: Prometheus, why: list[str]) -> Status:
         clock=world.clock,
         kept=KEPT,
         disk=KEPT,
+        rates=lambda route: {**UNKNOWN, "requests_per_second": 4.5} if route == "guarded" else UNKNOWN,
+        journal=journal,
+        config=lambda: {"loaded_at": "2026-11-22T08:00:00Z"},
     )
 
 
-def test_the_whole_document(world: World, prometheus: Prometheus, status: Status) -> None:
+def test_the_whole_document(world: World, prometheus: Prometheus, status: Status, journal: Journal) -> None:
     """Dashboards read these names: the shape is a contract."""
     route = prometheus.route("guarded")
     route.request_started()
@@ -69,6 +80,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
     world.upstream.checked(world.endpoints[0], "reset: gone")
     world.now += 1.0
     world.routes[0].bulkhead = bulkhead = Bulkhead(1, queue=4, queue_timeout=9.0)
+    journal.add("breaker", "guarded", "breaker of guarded: closed to open", to="open")
     bulkhead.enter()
     for _ in range(2):
         bulkhead.line_up(9.0)
@@ -79,19 +91,33 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
         "would_refuse_by_reason": {},
         "fallbacks": {},
     }
+    unknown = {
+        "seconds": 0,
+        "requests_per_second": 0.0,
+        "error_share": None,
+        "fallback_share": None,
+        "refused_share": None,
+        "p50": None,
+        "p99": None,
+        "outcomes": {},
+    }
     quiet = {
         "critical": False,
+        "since": None,
+        "when_open": None,
         "breaker": None,
         "fault": None,
         "bulkhead": None,
         "in_flight": 0,
         "tunnels": 0,
+        "rates": unknown,
         "totals": nothing,
         "latency": {"p50": None, "p99": None},
         "last_known_good": {"newest_age_seconds": None},
     }
     assert status() == {
         "version": __version__,
+        "at": "1970-01-01T00:16:40.000Z",
         "uptime_seconds": 1.0,
         "ready": True,
         "draining": False,
@@ -100,17 +126,23 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "name": "guarded",
                 "upstream": "connect",
                 "critical": False,
+                "since": "1970-01-01T00:16:39Z",
+                "callers_get": "Callers get 503",
+                "when_open": "Callers get 503",
                 "breaker": {
                     "state": "open",
                     "since_seconds": 1.0,
+                    "open_since": "1970-01-01T00:16:39Z",
                     "retry_after": 4.0,
                     "dry_run": False,
                     "forced": None,
+                    "shared_with": [],
                 },
                 "fault": None,
                 "bulkhead": {"limit": 1, "in_flight": 1, "queued": 2},
                 "in_flight": 1,
                 "tunnels": 0,
+                "rates": {**unknown, "requests_per_second": 4.5},
                 "totals": {
                     "requests": 1,
                     "by_outcome": {"ok": 1},
@@ -121,8 +153,8 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                 "latency": {"p50": 0.004, "p99": 0.005},
                 "last_known_good": {"newest_age_seconds": 60.0},
             },
-            {"name": "open", "upstream": "connect", **quiet},
-            {"name": "-", "upstream": None, **quiet},
+            {"name": "open", "upstream": "connect", "callers_get": OWN_ANSWERS, **quiet},
+            {"name": "-", "upstream": None, "callers_get": UNMATCHED, **quiet},
         ],
         "upstreams": [
             {
@@ -134,6 +166,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                         "priority": 0,
                         "pending": 2,
                         "ejected": False,
+                        "ejected_until": None,
                         "health": {"healthy": True, "last_failure": "reset: gone"},
                     },
                     {
@@ -142,10 +175,12 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
                         "priority": 0,
                         "pending": 0,
                         "ejected": True,
+                        "ejected_until": "1970-01-01T00:17:09Z",
                         "health": None,
                     },
                 ],
                 "connections": {"idle": 4, "active": 6},
+                "budget": {"available": 10.0, "ratio": 0.2},
             }
         ],
         "last_known_good": {
@@ -156,7 +191,54 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
             "failed": 1,
             "dropped": 0,
         },
+        "config": {"loaded_at": "2026-11-22T08:00:00Z"},
+        "journal": [
+            {
+                "number": 1,
+                "at": "1970-01-01T00:16:40.000Z",
+                "kind": "breaker",
+                "subject": "guarded",
+                "text": "breaker of guarded: closed to open",
+                "fields": {"to": "open"},
+            }
+        ],
     }
+
+
+def test_of_the_journal_the_newest_hundred(status: Status, journal: Journal) -> None:
+    """Newest last; a long night does not make the document long."""
+    for number in range(150):
+        journal.add("breaker", "guarded", str(number))
+    shown = status()["journal"]
+    assert [entry["text"] for entry in shown] == [str(number) for number in range(50, 150)]
+
+
+def test_an_outage_began_when_the_breaker_was_last_closed(world: World, status: Status) -> None:
+    """Probes that fail move the breaker, and begin no new outage."""
+    assert status()["routes"][0]["breaker"]["open_since"] is None
+    world.trip()
+    world.now += 6.0
+    probe = world.breaker.admit()
+    assert probe is not None
+    probe.settle(Verdict.FAILURE, 0.1)
+    world.now += 1.0
+    route = status()["routes"][0]
+    assert (route["breaker"]["open_since"], route["since"]) == ("1970-01-01T00:16:33Z", "1970-01-01T00:16:39Z")
+
+
+def test_who_shares_a_breaker_is_named(world: World, prometheus: Prometheus) -> None:
+    """Whoever is about to hold it must see whom that hits."""
+    world.routes[1].breaker = world.breaker
+    status = Status(
+        routes=world.routes,
+        upstreams=(),
+        pools={},
+        totals=prometheus.totals,
+        ready=str,
+        draining=bool,
+        clock=world.clock,
+    )
+    assert [route["breaker"]["shared_with"] for route in status()["routes"][:2]] == [["open"], ["guarded"]]
 
 
 def test_a_store_without_a_disk(world: World, prometheus: Prometheus) -> None:
