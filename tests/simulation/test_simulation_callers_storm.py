@@ -12,7 +12,6 @@ nobody listens.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -78,9 +77,9 @@ class Figures:
         return f"{self.amplification:.4f} attempts per request; {end}{opening}"
 
 
-def storm(text: str, outage: str, tmp_path: Path, *, callers: str = BY_CHANCE, seed: int = 1) -> Figures:
+def storm(text: str, outage: str, *, callers: str = BY_CHANCE, seed: int = 1) -> Figures:
     """Plays it to its end, and checks that all of it is accounted for."""
-    simulated = Simulated(text, tmp_path, seed=seed, serve=served)
+    simulated = Simulated(text, seed=seed, serve=served)
     world, gateway, tally = simulated.world, simulated.gateway, simulated.tally
     habits = Habits(timeout=10.0, retries=1, pause=0.5)
     if callers == ONE_BY_ONE:
@@ -95,6 +94,7 @@ def storm(text: str, outage: str, tmp_path: Path, *, callers: str = BY_CHANCE, s
         assert entry.answers == 1
         assert entry.ended - entry.asked <= TOTAL + 1e-9
     simulated.at_rest()
+    assert not any(route.breaker._probing for route in simulated.built.routes if route.breaker is not None)
     opened = [change for change in simulated.watch.changes if change.new == "open" and FAILS <= change.at < RETURNS]
     first = opened[0].at if opened else inf
 
@@ -117,22 +117,22 @@ def served(world: World, name: str) -> Server:
 
 @pytest.mark.parametrize("outage", ["failing", "hanging"])
 def test_without_budgets_and_breakers_it_goes_on_after_its_cause_is_gone(
-    outage: str, tmp_path: Path, record_property: Property
+    outage: str, record_property: Property
 ) -> None:
     """The control: three attempts for each request, and forty seconds after the return nobody is served."""
-    figures = storm(CONTROL, outage, tmp_path)
+    figures = storm(CONTROL, outage)
     record_property("figure", figures)
     assert figures.amplification > 2.9
     assert figures.recovery == inf
 
 
 @each_outage
-def test_budgets_bound_what_retries_add(outage: str, tmp_path: Path, record_property: Property) -> None:
+def test_budgets_bound_what_retries_add(outage: str, record_property: Property) -> None:
     """At most 1.25 attempts per request over the whole outage, where three would be allowed for each.
 
     What callers ask again on their own is requests, not attempts of ours: budgets alone do not end this storm.
     """
-    figures = storm(BUDGETS, outage, tmp_path)
+    figures = storm(BUDGETS, outage)
     record_property("figure", figures)
     assert 1.0 < figures.amplification <= 1.25
 
@@ -143,7 +143,6 @@ def test_breakers_all_but_end_it_and_let_the_upstream_return(
     outage: str,
     callers: str,
     seed: int,
-    tmp_path: Path,
     record_property: Property,
 ) -> None:
     """All defaults: at most 0.02 attempts per request; 99 % succeed within twice the opening at the return.
@@ -151,7 +150,7 @@ def test_breakers_all_but_end_it_and_let_the_upstream_return(
     Over the whole outage where failures come at once. Where requests hang, nothing is known before the first has timed
     out: there, from the first opening on.
     """
-    figures = storm(BREAKERS, outage, tmp_path, callers=callers, seed=seed)
+    figures = storm(BREAKERS, outage, callers=callers, seed=seed)
     record_property("figure", figures)
     assert (figures.once_open if outage == "hanging" else figures.amplification) <= 0.02
     assert figures.recovery <= 2.0 * figures.last_opening
@@ -163,21 +162,20 @@ def test_where_the_open_time_does_not_grow_recovery_takes_two_of_it_at_most(
     outage: str,
     callers: str,
     seed: int,
-    tmp_path: Path,
     record_property: Property,
 ) -> None:
     """`open_for_max` as short as `open_for`: 99 % succeed within ten seconds, still at 0.02 attempts per request."""
-    figures = storm(STEADY, outage, tmp_path, callers=callers, seed=seed)
+    figures = storm(STEADY, outage, callers=callers, seed=seed)
     record_property("figure", figures)
     assert (figures.once_open if outage == "hanging" else figures.amplification) <= 0.02
     assert figures.recovery <= 2.0 * 5.0
 
 
-def test_the_same_seed_is_the_same_history_and_another_is_another(tmp_path: Path) -> None:
+def test_the_same_seed_is_the_same_history_and_another_is_another() -> None:
     """To the last decision: when each request came, what it was told, when, and how often it was tried."""
 
     def history(seed: int) -> list[Entry]:
-        simulated = Simulated(BREAKERS, tmp_path, seed=seed, serve=served)
+        simulated = Simulated(BREAKERS, seed=seed, serve=served)
         arrive(simulated.gateway, simulated.tally, lambda _: Request(), rate=50.0, until=10.0)
         (server,) = simulated.servers.values()
         simulated.world.at(3.0, lambda: server.become(Condition(fails=0.5, slower=3.0)))
