@@ -56,7 +56,7 @@ class PermitBook:
         """The breaker says so."""
         self.moves += 1
         if new == "open":
-            assert self._forcing or 0.0 < open_for <= self._bound, "it will stay open for too long"
+            assert self._forcing or 0.0 < open_for <= self._bound + 1e-9, "it will stay open for too long"
             self.open_until = self.clock() + open_for
 
     def admit(self) -> Held | None:
