@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "validate and lint a configuration",
     "explain": "say what happens to one request, and how long it can take",
     "schema": "print the JSON Schema of the configuration, for editors",
+    "simulate": "say what happens in an outage, in virtual time",
     "demo": "serve in front of an upstream that misbehaves on request",
 }
 """Each is a module of this package."""

@@ -16,7 +16,7 @@ from sidecar.wire.message import Header, RequestHead
 
 ROUND_TRIP: Final = 0.0005
 """Seconds until a connection is there, or is refused."""
-_SPREAD: Final = 0.4
+SPREAD: Final = 0.4
 """Of the logarithm of an answer's time: the 99th percentile is 2.5 times the median."""
 
 
@@ -148,7 +148,7 @@ class Server:
         while self._queue and self._busy < self._workers * condition.workers and not condition.hangs:
             asking = self._queue.popleft()
             self._busy += 1
-            seconds = self._rng.lognormvariate(self._median, _SPREAD) * condition.slower
+            seconds = self._rng.lognormvariate(self._median, SPREAD) * condition.slower
             self._world.after(seconds, lambda asking=asking: self._done(asking))  # type: ignore[misc]
 
     def _done(self, asking: Asking) -> None:
