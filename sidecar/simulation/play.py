@@ -115,7 +115,7 @@ def _servers(world: World, upstreams: Iterable[Upstream], load: Load) -> Mapping
                 world,
                 name=f"{upstream.name} {endpoint.name}",
                 median=load.latency,
-                workers=max(4, ceil(each * mean * HEADROOM)),
+                workers=ceil(each * mean * HEADROOM),
                 backlog=ceil(each * BACKLOG),
             )
     return servers

@@ -7,7 +7,7 @@ from sidecar.simulation.server import WELL, Condition
 
 
 class Phase(NamedTuple):
-    """A span of a scenario. `seconds`: how long it lasts. `workers`: share of the capacity that is there."""
+    """A span of a scenario, `seconds` long."""
 
     name: str
     seconds: float
@@ -42,8 +42,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Phase("flaky", 60.0, Condition(fails=0.25, resets=0.05)),
     ),
     "brownout": _of(
-        "for a minute it can do half of what it is asked for, so that latency grows with load",
-        Phase("brownout", 60.0, Condition(workers=0.25)),
+        "for a minute it can do a third of what it is asked for, so that latency grows with load",
+        Phase("brownout", 60.0, Condition(slower=6.0)),
     ),
     "recovery": _of(
         "it hangs for half a minute, and is three times as slow for another: its caches are cold",
@@ -51,4 +51,4 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Phase("cold", 30.0, Condition(slower=3.0)),
     ),
 }
-"""By name. A server can do twice what it is asked for while all is well."""
+"""By name. A server can do twice what it is asked for while all is well (`play.HEADROOM`)."""
