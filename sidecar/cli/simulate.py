@@ -75,7 +75,8 @@ def _played(config: Config, name: str, args: argparse.Namespace) -> Story:
     world = World(args.seed)
     watch = Watch(world)
     built = Builder(observer=watch, clock=world.clock, rng=world.rng("policies")).build(config)
-    (route,) = [route for route in built.routes if route.name == name]
+    asked, route = next(pair for pair in zip(config.routes, built.routes, strict=True) if pair[1].name == name)
+    methods = asked.match.methods
     patience = inf if config.caller is None else config.caller.timeout
     return play(
         world,
@@ -84,7 +85,12 @@ def _played(config: Config, name: str, args: argparse.Namespace) -> Story:
         route,
         built.upstreams.values(),
         SCENARIOS[args.scenario],
-        Load(rate=args.rate, latency=args.latency, patience=patience),
+        Load(
+            rate=args.rate,
+            latency=args.latency,
+            patience=patience,
+            method=(methods[0] if methods and "GET" not in methods else "GET").encode(),
+        ),
     )
 
 

@@ -30,11 +30,13 @@ class Load:
     """What a route's callers ask, and what its upstream does.
 
     `rate`: requests per second. `latency`: median seconds of an answer. `patience`: seconds after which callers leave.
+    `method`: what they ask with.
     """
 
     rate: float = 50.0
     latency: float = 0.05
     patience: float = float("inf")
+    method: bytes = b"GET"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def play(
     gateway = Gateway(world, Router([(Match(prefix=b"/"), route)]), store, servers)
     ends = sum(phase.seconds for phase in scenario.phases)
     tally = Tally()
-    arrive(gateway, tally, _asks(route), rate=load.rate, until=ends, habits=Habits(timeout=load.patience))
+    arrive(gateway, tally, _asks(route, load.method), rate=load.rate, until=ends, habits=Habits(timeout=load.patience))
     own = [servers[endpoint] for endpoint in route.upstream.endpoints]
     spans: list[tuple[str, float, float]] = []
     begins = 0.0
@@ -121,13 +123,15 @@ def _servers(world: World, upstreams: Iterable[Upstream], load: Load) -> Mapping
     return servers
 
 
-def _asks(route: Route) -> Asks:
-    """What callers send: GET where the route may be asked that, each of them the same question again and again."""
+def _asks(route: Route, method: bytes) -> Asks:
+    """What callers send: each of them the same question again and again."""
     identity = sorted({name for rung in route.keeps for name in rung.identity})
 
     def ask(number: int) -> Request:
         asker = b"%d" % (number % ASKERS)
-        return Request(path=b"/%b" % asker, headers=tuple((name, name.title(), asker) for name in identity))
+        return Request(
+            method=method, path=b"/%b" % asker, headers=tuple((name, name.title(), asker) for name in identity)
+        )
 
     return ask
 

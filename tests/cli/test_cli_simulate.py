@@ -99,6 +99,23 @@ def test_every_scenario_hurts_and_ends(scenario: str, stories: Callable[..., dic
         assert sum(it[name] for name in ("success", "rescued", "refused", "failed", "gone")) == pytest.approx(1.0)
 
 
+def test_callers_use_a_method_that_the_route_takes(tmp_path: Path, capsys: Output) -> None:
+    """Where requests hang, a GET is tried again and a POST is not."""
+    attempts = []
+    for methods in ("[GET, POST]", "[POST]"):
+        file = tmp_path / "c.yaml"
+        file.write_text(
+            'upstreams: {u: {endpoints: ["http://u.test"]}}\n'
+            f"routes: [{{name: r, match: {{prefix: /, methods: {methods}}}, upstream: u, breaker: {{enabled: false}},"
+            " timeout: {attempt: 500ms, total: 2s}, retry: {attempts: 3}}]\n"
+        )
+        assert main(["simulate", str(file), "--scenario", "hang", "--rate", "10", "--json"]) == 0
+        attempts.append(during(json.loads(capsys.readouterr().out)[0])["attempts"])
+    # What is sent again in vain is what its endpoint's full backlog refuses: no byte of it was.
+    assert attempts[0] > 1.2
+    assert attempts[1] < attempts[0]
+
+
 def test_the_same_seed_is_the_same_page(simulate: Callable[..., str]) -> None:
     """And another one is another."""
     asked = ("--route", "guarded", "--scenario", "flaky", "--seed")
