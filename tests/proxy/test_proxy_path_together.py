@@ -151,7 +151,7 @@ class Together(RuleBasedStateMachine):
         body_in=st.sampled_from([0.0] * 8 + [0.2, inf]),
         has_key=st.booleans(),
         replayable=st.sampled_from([True, True, False]),
-        patience=st.sampled_from([inf, inf, 0.9]),
+        patience=st.sampled_from([inf, 0.9]),
         already_retrying=st.sampled_from([False, False, False, True]),
     )
     def ask(self, count: int, path: bytes, authorization: bytes, cookie: bytes, **asked: Any) -> None:
@@ -222,6 +222,16 @@ class Together(RuleBasedStateMachine):
                 attempt.refused()
             else:
                 attempt.broken()
+
+    @rule(which=ANY)
+    def failed_at_the_last_moment(self, which: int) -> None:
+        """All attempts of a request are cut off when next to nothing is left of its time."""
+        for attempt in self._attempt(which):
+            late = attempt.command.until - 0.01
+            if self.world.now < late < self.world.now + 1.0:
+                self.world.run(late)
+            for one in list(attempt._exchange._under_way):
+                one.broken()
 
     @precondition(lambda self: self.gateway.under_way)
     @rule(which=ANY)
@@ -406,6 +416,9 @@ class Together(RuleBasedStateMachine):
             assert one.route is not None
             until = one.started + min(one.route.total, one.patience)
             assert isinstance(one.command, Relay) or self.world.now <= until + 1e-9
+            if isinstance(one.command, Wait):
+                assert one._timer is not None
+                assert one._timer.when <= until + 1e-9, "waits for longer than it has"
 
     def teardown(self) -> None:
         """Nobody does anything any more: every request ends by itself, and all is as it was before."""
