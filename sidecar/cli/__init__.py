@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "validate and lint a configuration",
     "explain": "say what happens to one request, and how long it can take",
     "schema": "print the JSON Schema of the configuration, for editors",
+    "simulate": "say what happens in an outage, in virtual time",
     "top": "show what is happening, live in a terminal",
     "inject": "add the sidecar to a Kubernetes manifest",
     "demo": "serve in front of an upstream that misbehaves on request",

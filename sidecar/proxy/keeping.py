@@ -3,18 +3,15 @@
 What heads say about that is worked out once for heads of the same bytes: a quarter of the time.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol, cast
 
 from sidecar.policy import freshness
 from sidecar.policy import last_known_good as policy
 from sidecar.policy.fallback import LastKnownGood
-from sidecar.policy.last_known_good import Stored
-from sidecar.proxy.attempt import LiveAttempt
+from sidecar.policy.last_known_good import Store, Stored
+from sidecar.policy.route import Route
 from sidecar.proxy.commands import Keep, Recall
 from sidecar.wire.message import Header, RequestHead, ResponseHead
-
-if TYPE_CHECKING:
-    from sidecar.proxy.exchange import Exchange
 
 _ALONE: Final = frozenset(
     (
@@ -31,6 +28,36 @@ _ALONE: Final = frozenset(
 """Request headers of who wants an answer to a condition, a part of it, or the origin's own word."""
 _RUNGS: Final = 8
 """That a head remembers something for."""
+
+
+class Memory(Protocol):
+    """What is shared by all that ask."""
+
+    store: Store
+
+    def wall(self) -> float:
+        """Unix time."""
+        ...
+
+
+class Asked(Protocol):
+    """A request, as far as an answer to it may depend on it: an exchange, on sockets or simulated."""
+
+    head: RequestHead
+    route: Route | None
+
+    @property
+    def gateway(self) -> Memory:
+        """Where it was asked."""
+        ...
+
+
+class Answered(Protocol):
+    """An attempt that brought an answer. `body`: None where not all of it was collected."""
+
+    status: int
+    head: ResponseHead
+    body: bytes | None
 
 
 class Asking:
@@ -81,7 +108,7 @@ def _saying(head: ResponseHead, rung: LastKnownGood) -> Saying:
     return found
 
 
-def recall(exchange: "Exchange", command: Recall) -> Stored | None:
+def recall(exchange: Asked, command: Recall) -> Stored | None:
     """Looks for a last known good answer that operator, origin and caller all take for young enough."""
     rung = command.rung
     asked = _question(exchange, _asking(exchange.head, rung))
@@ -95,13 +122,12 @@ def recall(exchange: "Exchange", command: Recall) -> Stored | None:
     return stored if freshness.accepts(exchange.head.headers, age=age, fresh_for=stored.fresh_for) else None
 
 
-def keep(exchange: "Exchange", command: Keep) -> bool:
+def keep(exchange: Asked, command: Keep) -> bool:
     """Takes note of an answer to GET: a new last known good one, or a word about the one that is kept.
 
     True if what is kept is now as new as this answer, and nothing in it was for this caller alone.
     """
-    attempt = command.outcome
-    assert isinstance(attempt, LiveAttempt)
+    attempt = cast("Answered", command.outcome)
     rung = command.rung
     asking = _asking(exchange.head, rung)
     asked = _question(exchange, asking)
@@ -115,7 +141,7 @@ def keep(exchange: "Exchange", command: Keep) -> bool:
     return False
 
 
-def _put(exchange: "Exchange", rung: LastKnownGood, asked: bytes, attempt: LiveAttempt) -> bool:
+def _put(exchange: Asked, rung: LastKnownGood, asked: bytes, attempt: Answered) -> bool:
     saying = _saying(attempt.head, rung)
     if attempt.body is None or saying.forbidden:
         return False
@@ -129,7 +155,7 @@ def _put(exchange: "Exchange", rung: LastKnownGood, asked: bytes, attempt: LiveA
     return not saying.for_one
 
 
-def _confirm(exchange: "Exchange", rung: LastKnownGood, asked: bytes, head: ResponseHead) -> bool:
+def _confirm(exchange: Asked, rung: LastKnownGood, asked: bytes, head: ResponseHead) -> bool:
     """The answer that the caller has still holds (RFC 9111 section 4.3.4): so does the kept one, if it is the same.
 
     Without this, who polls with `If-None-Match` would have nothing young enough to fall back on.
@@ -146,13 +172,13 @@ def _confirm(exchange: "Exchange", rung: LastKnownGood, asked: bytes, head: Resp
     return True
 
 
-def _store(exchange: "Exchange", asked: bytes, stored: Stored) -> None:
+def _store(exchange: Asked, asked: bytes, stored: Stored) -> None:
     exchange.gateway.store.put(asked, stored)
     assert exchange.route is not None
     exchange.route.observer.kept(stored.stored_at)
 
 
-def question_of_many(exchange: "Exchange", rung: LastKnownGood) -> bytes | None:
+def question_of_many(exchange: Asked, rung: LastKnownGood) -> bytes | None:
     """What stands for all who ask the same; None where the answer would be for this caller alone.
 
     That is one to a condition, to a part, or to who insists on asking the origin itself.
@@ -161,7 +187,7 @@ def question_of_many(exchange: "Exchange", rung: LastKnownGood) -> bytes | None:
     return None if asking.alone or exchange.head.upgrade else _question(exchange, asking)
 
 
-def _question(exchange: "Exchange", asking: Asking) -> bytes | None:
+def _question(exchange: Asked, asking: Asking) -> bytes | None:
     head = exchange.head
     if head.length or asking.who is None:
         return None  # what its body asks is not in the key

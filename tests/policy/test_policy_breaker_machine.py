@@ -276,6 +276,14 @@ class BreakerMachine(RuleBasedStateMachine):
         self.refused.pop().settle(verdict, 0.1)
         assert repr(self.dry) == before
 
+    @precondition(lambda self: self.reference.state == "open")
+    @rule()
+    def another_round_fails(self) -> None:
+        """Its time is over, and its first probe fails: by chance alone hardly ever so often that the cap is reached."""
+        self.jump("until")
+        self.admit(1)
+        self.settle(0, FAILURE, 0.1)
+
     @precondition(lambda self: len(self.live) > 1)
     @rule()
     def forget(self) -> None:
