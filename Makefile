@@ -3,6 +3,11 @@
 # make bench   side by side with its peers; QUICK=1 takes under a minute
 # make fuzz    bytes that nobody expects, for ten minutes, or as many SECONDS as are given; SEED repeats a run
 # make conformance  the suites that others wrote, through the sidecar, HAProxy and nginx: ten minutes; ONLY=… for one
+# make image   builds the Dockerfile with buildah and unpacks the image for the tests; root, no engine, no registry
+# make lock    pins what the image holds anew: release/requirements.lock and build.lock
+# make sbom    the bill of materials of what the lock pins: dist/sidecar.cdx.json
+# make licenses  their licences: docs/licenses.md
+# make audit   known vulnerabilities in what the lock pins; says so where no advisory database can be reached
 # make lint    style, types and layers alone
 # make clean   removes what the others made
 #
@@ -19,13 +24,19 @@ export PIP_ROOT_USER_ACTION := ignore
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ENVIRONMENT := $(VENV)/made-by-$(or $(VERSION),none)
 
-.PHONY: run test bench fuzz conformance lint clean
+# What the image is made of; when one of these is newer than the image, the tests have it made anew.
+IMAGE := Dockerfile .dockerignore pyproject.toml hatch_build.py $(wildcard release/*.py release/*.lock) \
+	$(shell find sidecar -type f -not -name '*.pyc')
+UV := $(BIN)/uv --no-config
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+
+.PHONY: run test bench fuzz conformance lint clean image lock sbom licenses audit
 .DELETE_ON_ERROR:
 
 run: $(VENV)/core
 	@$(BIN)/python -m sidecar demo -c config/sidecar.yaml
 
-test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl
+test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl .image/made.json
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -43,8 +54,28 @@ fuzz: $(VENV)/test
 conformance: $(VENV)/conformance
 	$(BIN)/python -m conformance $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS))
 
+image: .image/made.json
+	@test -f $<
+
+# Where it cannot be made, its tests say so.
+.image/made.json: $(IMAGE) | $(VENV)/core $(BIN)/buildah
+	-@$(BIN)/python -m release.image .image
+
+lock: $(VENV)/release
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra image pyproject.toml -o release/requirements.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) release/build.in -o release/build.lock
+
+sbom: $(VENV)/release
+	@$(BIN)/python -m release.sbom dist/sidecar.cdx.json
+
+licenses: $(VENV)/release
+	@$(BIN)/python -m release.licenses docs/licenses.md
+
+audit: $(VENV)/release
+	@$(BIN)/python -m release.audit
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench .fuzz .conformance .image build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/core: pyproject.toml $(ENVIRONMENT)
@@ -67,6 +98,11 @@ $(VENV)/conformance: pyproject.toml $(ENVIRONMENT)
 	@$(BIN)/python -m pip install --quiet --editable '.[conformance]'
 	@touch $@ $(VENV)/core
 
+$(VENV)/release: pyproject.toml $(ENVIRONMENT)
+	@echo "installing what a release needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[release]'
+	@touch $@ $(VENV)/core
+
 $(ENVIRONMENT):
 	@PYTHON='$(PYTHON)' sh .ci/environment $(VENV)
 	@touch $@
@@ -74,6 +110,10 @@ $(ENVIRONMENT):
 # One of the clients that the forward proxy is tried with.
 $(BIN)/curl: | $(VENV)/test
 	@sh .ci/curl $@
+
+# Builds the image where no container engine runs.
+$(BIN)/buildah: | $(VENV)/core
+	@sh .ci/buildah $@
 
 # promtool checks /metrics; nginx is the reference of the differential tests. Each is taken out of its package: installing
 # that would start a server.

@@ -36,7 +36,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
 def test_one_version_everywhere() -> None:
     """Package, chart, image and changelog name the same version."""
     chart = yaml.safe_load((ROOT / "helm/sidecar/Chart.yaml").read_text())
-    labelled = re.search(r'image\.version="([^"]+)"', (ROOT / "Dockerfile").read_text())
+    labelled = re.search(r"^ARG VERSION=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     newest = re.search(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert labelled is not None
     assert newest is not None
