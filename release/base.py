@@ -68,7 +68,7 @@ def _unpacked(root: Path, packages: Iterable[Path]) -> Path:
         (root / name).symlink_to(f"usr/{name}")
     for package in packages:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as reader:
-            command = ["tar", "-x", "-C", root, "--keep-directory-symlink", "--no-same-owner"]
+            command = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner"]
             subprocess.run(command, stdin=reader.stdout, check=True)
     for name in _PLACES:
         (root / name).mkdir(parents=True, exist_ok=True)

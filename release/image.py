@@ -3,8 +3,8 @@
     python -m release.image .image
 
 buildah follows the Dockerfile with chroot isolation: it needs root, and mounts, but no daemon and no registry. The
-second build runs beside the first, from a copy of the sources with other time stamps, under another umask and time zone;
-the environment that the image carries must come out the same to the byte.
+second build runs beside the first, from a copy of the sources with other time stamps, under another umask and time
+zone; the environment that the image carries must come out the same to the byte.
 
 .image/made.json tells the tests where the unpacked image is and what its configuration says. Nothing is kept from one
 run to the next.
