@@ -36,7 +36,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 run: $(VENV)/core
 	@$(BIN)/python -m sidecar demo -c config/sidecar.yaml
 
-test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl .image/made.json
+test: lint $(BIN)/promtool $(BIN)/nginx $(BIN)/curl $(BIN)/systemd-analyze .image/made.json
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -113,7 +113,11 @@ $(BIN)/curl: | $(VENV)/test
 
 # Builds the image where no container engine runs.
 $(BIN)/buildah: | $(VENV)/core
-	@sh .ci/buildah $@
+	@sh .ci/installed $@ buildah
+
+# Looks at the units; nothing is started by it, nor by its package where no systemd runs.
+$(BIN)/systemd-analyze: | $(VENV)/core
+	@sh .ci/installed $@ systemd
 
 # promtool checks /metrics; nginx is the reference of the differential tests. Each is taken out of its package: installing
 # that would start a server.
