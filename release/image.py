@@ -53,8 +53,16 @@ def main(arguments: list[str]) -> int:
     if first != again:
         print("make image: the two builds differ", file=sys.stderr)
         return 1
+    tidy(work)
     (work / "made.json").write_text(json.dumps(made, indent=2))
     return 0
+
+
+def tidy(work: Path) -> None:
+    """Leaves the image and the logs: the stores, bases and packages behind them are ten times as large."""
+    for place in work.iterdir():
+        if place.is_dir() and place.name != "root":
+            shutil.rmtree(place)
 
 
 def build(work: Path) -> dict[str, Any]:
