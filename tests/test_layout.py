@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "sidecar").rglob("*.py"))
-WITHOUT_SOURCE = {"fixtures", "scenarios", "bench", "rfc", "fuzz", "conformance", "helm"}
+WITHOUT_SOURCE = {"fixtures", "scenarios", "bench", "rfc", "fuzz", "conformance", "helm", "release", "deploy"}
 """Folders of tests that speak of something other than one module of sidecar/."""
 LONGEST = 400
 

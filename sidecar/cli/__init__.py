@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from sidecar import __version__
-
 COMMANDS: Final[dict[str, str]] = {
     "run": "serve",
     "check": "validate and lint a configuration",
@@ -22,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "say what happens in an outage, in virtual time",
     "top": "show what is happening, live in a terminal",
     "inject": "add the sidecar to a Kubernetes manifest",
+    "health": "ask a running sidecar whether it is alive",
     "demo": "serve in front of an upstream that misbehaves on request",
 }
 """Each is a module of this package."""
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     parser = _Parser(prog="sidecar", description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"sidecar {__version__}")
+    parser.add_argument("--version", action=_Version, help="show the version and the commit, and exit")
     commands = parser.add_subparsers(metavar="command", dest="command")
     for name, meaning in COMMANDS.items():
         subparser = commands.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
@@ -61,6 +60,19 @@ def _run(arguments: list[str]) -> int:
     code: int = args.main(args)
     sys.stdout.flush()  # here, where a reader that has left is expected
     return code
+
+
+class _Version(argparse.Action):
+    """Like argparse's own, but finds the commit only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from sidecar.revision import described  # noqa: PLC0415 - reads files
+
+        print(f"sidecar {described()}")
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):

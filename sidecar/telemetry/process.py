@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Info, ProcessCollector, generat
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from sidecar import __version__
+from sidecar.revision import revision
 
 
 class ProcessMetrics:
@@ -19,8 +20,8 @@ class ProcessMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        build = Info("sidecar_build", "The sidecar's version and its Python's.", registry=self._registry)
-        build.info({"version": __version__, "python": platform.python_version()})
+        build = Info("sidecar_build", "The sidecar's version and commit, and its Python's.", registry=self._registry)
+        build.info({"version": __version__, "revision": revision(), "python": platform.python_version()})
         ProcessCollector(registry=self._registry)
 
     def render(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - the two formats

@@ -1,5 +1,6 @@
 """The command line itself: one line for what is wrong, nothing imported that is not needed."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,11 @@ Output = pytest.CaptureFixture[str]
 
 
 def test_version(capsys: Output) -> None:
-    """`--version` prints the package's version and succeeds."""
+    """`--version` prints the package's version, where it is known the commit, and succeeds."""
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"sidecar {sidecar.__version__}\n"
+    found = re.fullmatch(r"sidecar (\S+)( \(commit [0-9a-f]{12}(-dirty)?\))?\n", capsys.readouterr().out)
+    assert found is not None
+    assert found[1] == sidecar.__version__
 
 
 def test_help_lists_every_command(capsys: Output) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from sidecar import __version__
+from sidecar.revision import revision
 from sidecar.telemetry import families
 from sidecar.telemetry.prometheus import PIECE, Prometheus
 
@@ -181,7 +182,7 @@ def test_the_process_is_shown() -> None:
     """Build information and the process's own figures come from prometheus_client."""
     samples = read(Prometheus(), openmetrics=False)
     build = [labels for name, labels in samples if name == "sidecar_build_info"]
-    assert [dict(labels)["version"] for labels in build] == [__version__]
+    assert [(dict(labels)["version"], dict(labels)["revision"]) for labels in build] == [(__version__, revision())]
     assert samples["process_resident_memory_bytes", frozenset()] > 1_000_000
 
 
