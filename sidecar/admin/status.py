@@ -13,7 +13,8 @@
      "upstreams": [{"name", "endpoints": [{"name", "weight", "priority", "pending", "ejected",
                                            "health": {"healthy", "last_failure"} | null}],
                     "connections": {"idle", "active"}}],
-     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null}
+     "last_known_good": {"entries", "bytes", "state", "written", "failed", "dropped"} | null,
+     "config": {"loaded_at", "reloads": {"ok", "rejected"}, "rejected": {"at", "problems"} | null} | null}
 
 Times are seconds, to the millisecond; `until` is a date in UTC. `latency` is estimated from the histogram's
 buckets since the start; its members, and `newest_age_seconds`, are null while there is nothing to tell. The
@@ -21,7 +22,7 @@ route "-" holds what matched none. `health` is null without health checks; its `
 sentence, is "" until a check has failed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -127,13 +128,14 @@ class Status:
     totals: what was counted about the route of a name. pools: by the upstream's name. clock: the one the
     breakers run on; the uptime counts from the construction. ready: empty when ready. draining: whether the
     process is on its way out. kept, disk: the store of last known good answers, and its file if it has one.
+    config: what became of the configuration file, see above. routes, upstreams: read anew each time.
     """
 
     def __init__(
         self,
         *,
-        routes: Iterable[Route],
-        upstreams: Iterable[Upstream],
+        routes: Collection[Route],
+        upstreams: Collection[Upstream],
         pools: Mapping[str, Sequence[Connections]],
         totals: Callable[[str], Totals],
         ready: Callable[[], str],
@@ -142,9 +144,11 @@ class Status:
         wall: Clock = WALL,
         kept: Kept | None = None,
         disk: Disk | None = None,
+        config: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> None:
-        self._routes = tuple(routes)
-        self._upstreams = tuple(upstreams)
+        self._routes = routes
+        self._upstreams = upstreams
+        self._config = config
         self._pools = pools
         self._totals = totals
         self._ready = ready
@@ -166,6 +170,7 @@ class Status:
             "routes": [*(self._route(route, now) for route in self._routes), self._unmatched()],
             "upstreams": [self._upstream(upstream) for upstream in self._upstreams],
             "last_known_good": None if self._kept is None else _kept(self._kept, self._disk),
+            "config": self._config(),
         }
 
     def _route(self, route: Route, now: float) -> dict[str, Any]:

@@ -24,7 +24,7 @@ async def bind(asked: config.Listen, server: Server) -> tuple[Listener, Renewal 
     Raises:
         CannotStart: the address can't be bound, or the certificate not be used.
     """
-    renewal = None if asked.tls is None else _renewal(asked.tls)
+    renewal = None if asked.tls is None else renewal_of(asked.tls)
     presenting = None if renewal is None else Presenting(renewal)
     with binding("listen", asked.address):
         if asked.path is not None:
@@ -32,7 +32,12 @@ async def bind(asked: config.Listen, server: Server) -> tuple[Listener, Renewal 
         return await Listener.bind(server, asked.host, asked.port, presenting), renewal
 
 
-def _renewal(asked: config.ListenTls) -> Renewal:
+def renewal_of(asked: config.ListenTls) -> Renewal:
+    """A listener's certificate, and its key.
+
+    Raises:
+        CannotStart: they can't be used.
+    """
     try:
         return Renewal(lambda: tls.server_context(asked.cert, asked.key), (asked.cert, asked.key))
     except tls.TlsSettingError as error:

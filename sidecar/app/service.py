@@ -14,15 +14,21 @@ from typing import Any, Final
 
 from sidecar import config
 from sidecar.admin import front
-from sidecar.admin.actions import Actions
+from sidecar.admin.actions import Actions, Told
 from sidecar.admin.guard import Guard
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
-from sidecar.app.bind import CannotStart, bind, binding
-from sidecar.app.build import Builder, Built
+from sidecar.app import watch
+from sidecar.app.bind import CannotStart, binding
+from sidecar.app.build import Builder
+from sidecar.app.built import Built
+from sidecar.app.doors import Doors
 from sidecar.app.health import Checks
 from sidecar.app.kept import Kept
+from sidecar.app.reload import Reload
 from sidecar.app.renewals import LOOK_EVERY, Renewals
+from sidecar.app.reuse import Before
+from sidecar.app.succession import Succession, limit
 from sidecar.clock import MONOTONIC, WALL
 from sidecar.policy.reasons import DRAINING
 from sidecar.proxy.gateway import Gateway
@@ -32,7 +38,6 @@ from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.events import Events
 from sidecar.telemetry.journal import Journal
 from sidecar.telemetry.prometheus import Prometheus
-from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
 from sidecar.wire.shared import Server
 from sidecar.wire.timers import Timers
@@ -61,6 +66,7 @@ class Service:
         self._kept = Kept(loaded)
         self._renewals = Renewals()
         self._built = self._build()
+        self._actions = self._make_actions()
         self._checks = Checks(self._built.checks)
         self._gateway = Gateway(
             router=self._built.router,
@@ -72,14 +78,17 @@ class Service:
             clock=MONOTONIC,
             wall=WALL,
         )
-        self._server = self._make_server()
+        self._server = Server(responder=self._gateway, clock=MONOTONIC)
+        limit(self._server, loaded)
+        self._doors = Doors(self._server)
+        self._reload = self._make_reload()
+        self._watch()
         self._events = Events(
             self._prometheus,
             access_log=self._access_log,
             handshakes=self._handshake_failures,
             journal=self._journal,
         )
-        self._listeners: list[Listener] = []
         self._admin: front.Running | None = None
         self._ticks: list[asyncio.TimerHandle] = []
         self._draining = False
@@ -90,7 +99,7 @@ class Service:
     @property
     def addresses(self) -> list[str]:
         """Where callers are taken, as bound."""
-        return [listener.address for listener in self._listeners]
+        return [listener.address for listener in self._doors.listeners]
 
     @property
     def admin_address(self) -> str:
@@ -98,11 +107,16 @@ class Service:
         asked = self._config.admin.listen
         return f"{_bracketed(asked.host)}:{self._admin.port}" if self._admin is not None else ""
 
+    @property
+    def drains(self) -> config.Drain:
+        """How its end is to be, as the configuration says now."""
+        return self._config.drain
+
     def why_not_ready(self) -> str:
         """Empty when ready. The health of upstreams has no say: a sidecar is ready to answer for them."""
         if self._draining:
             return DRAINING
-        return "" if self._listeners else "starting"
+        return "" if self._doors.listeners else "starting"
 
     # Its life.
 
@@ -113,23 +127,22 @@ class Service:
             CannotStart: an address can't be bound.
         """
         await self._kept.open()
-        for asked in self._config.listen:
-            listener, renewal = await bind(asked, self._server)
-            self._listeners.append(listener)
-            if renewal is not None:
-                self._renewals.watch(f"listener {listener.address}", renewal)
+        self._doors.follow(await self._doors.plan(self._config.listen))
+        self._watch()
         self._checks.start()
         self._every(FLUSH_EVERY, self._access_log.flush)
         self._every(SWEEP_EVERY, self._sweep)
         self._every(SUMMARY_EVERY, self._events.tick)
         self._every(LOOK_EVERY, self._renewals.look)
-        self._prometheus.config_loaded(ok=True)
+        self._every(watch.LOOK_EVERY, self._reload.look)
+        self._reload.begin()
         await self._start_admin()
         _settle_memory()
 
     async def drain(self, timeout: float, quiet: float) -> None:  # noqa: ASYNC109 - a bound to a whole loop
         """Stops being ready, and serves what still comes until nothing has come for `quiet` seconds, or `timeout`."""
         self._draining = True
+        self._reload.end()
         _log.info("draining: serving for up to %g s more", timeout)
         ends = MONOTONIC() + timeout
         quiet_since = MONOTONIC()
@@ -143,6 +156,10 @@ class Service:
                 break
             await asyncio.sleep(min(0.05, quiet / 4))
 
+    def reload(self) -> None:
+        """Reads the configuration anew, soon."""
+        self._reload.soon()
+
     def hurry(self) -> None:
         """Ends a drain at once, also one that has not begun."""
         self._hurry = True
@@ -152,8 +169,7 @@ class Service:
         self._checks.stop()
         for tick in self._ticks:
             tick.cancel()
-        for listener in self._listeners:
-            listener.close()
+        self._doors.close()
         for route in self._built.routes:
             if route.bulkhead is not None:  # or each that is dropped would let the next in, to be cut off in its turn
                 route.bulkhead.close()
@@ -187,16 +203,49 @@ class Service:
 
     def _build(self) -> Built:
         try:
-            built = Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng).build(self._config)
+            return self._builder(Before()).build(self._config)
         except (OSError, ValueError) as error:
             raise CannotStart(str(error)) from None
-        self._actions = Actions(
-            routes=built.routes,
+
+    def _builder(self, before: Before) -> Builder:
+        return Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng, before=before)
+
+    def _make_actions(self) -> Actions:
+        return Actions(
+            routes=self._built.routes,
             guard=Guard(self._config.admin.listen.host, self._config.admin.token),
             drain=self._withdraw,
             clock=MONOTONIC,
             rng=self._rng,
+            reload=self._asked_to_reload,
         )
+
+    def _make_reload(self) -> Reload:
+        succession = Succession(
+            built=self._built,
+            builder=self._builder,
+            gateway=self._gateway,
+            server=self._server,
+            doors=self._doors,
+            checks=self._checks,
+            actions=self._actions,
+            access_log=self._access_log,
+            kept=self._kept,
+            then=self._follow,
+        )
+        return Reload(self._config, take=succession, prometheus=self._prometheus, journal=self._journal, wall=WALL)
+
+    async def _asked_to_reload(self) -> Told:
+        return await self._reload.asked()
+
+    def _follow(self, loaded: config.Config) -> None:
+        """Everything serves `loaded`: what shows and watches it comes after."""
+        self._config = loaded
+        self._watch()
+
+    def _watch(self) -> None:
+        """Shows and watches what there is now, in place of what was there before."""
+        built = self._built
         gauges.show(
             self._prometheus,
             routes=built.routes,
@@ -209,29 +258,17 @@ class Service:
             handshake_failures=self._handshake_failures,
             admin_actions=self._actions.counts,
         )
+        self._renewals.clear()
+        for listener, renewal in self._doors.renewals:
+            self._renewals.watch(f"listener {listener.address}", renewal)
         for renewal, names in built.renewals.items():
             pools = [pool for name in names for pool in built.pools[name]]
             self._renewals.watch(f"upstream {', '.join(names)}", renewal, partial(_renew, pools))
-        return built
 
     def _handshake_failures(self) -> dict[str, tuple[int, str]]:
         """How many there were, and why the last one was, by the listener's address."""
-        found = {listener.address: listener.tls for listener in self._listeners}
+        found = {listener.address: listener.tls for listener in self._doors.listeners}
         return {name: (tls.failures, tls.last_failure) for name, tls in found.items() if tls is not None}
-
-    def _make_server(self) -> Server:
-        limits = self._config.limits
-        return Server(
-            responder=self._gateway,
-            clock=MONOTONIC,
-            header_bytes=limits.header_bytes,
-            headers=limits.headers,
-            body=limits.body,
-            max_connections=limits.connections,
-            header_timeout=limits.header_timeout,
-            idle_timeout=limits.idle_timeout,
-            body_rate=limits.body_rate,
-        )
 
     async def _start_admin(self) -> None:
         await asyncio.to_thread(self._prometheus.load)
@@ -249,6 +286,7 @@ class Service:
                 kept=self._kept.store,
                 disk=self._kept.disk,
                 clock=MONOTONIC,
+                config=self._reload.status,
             ),
             config=self._effective,
         )

@@ -11,7 +11,7 @@ translate.
 import sidecar.config.lean  # noqa: F401 - before pydantic is
 
 # isort: split
-from sidecar.config.lint import Finding, lint
+from sidecar.config.lint import Finding, line_of, lint
 from sidecar.config.load import load, parse
 from sidecar.config.model import Config
 from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, RateLimit, Retry, Timeout
@@ -19,6 +19,7 @@ from sidecar.config.problem import ConfigError, Problem
 from sidecar.config.process import AccessLog, Address, Admin, Caller, Drain, Limits, Listen, ListenTls, State
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
+from sidecar.config.sources import Sources
 from sidecar.config.upstream import Ejection, Endpoint, HealthCheck, Pool, Tls, Upstream
 
 __all__ = [
@@ -51,11 +52,13 @@ __all__ = [
     "Route",
     "Rung",
     "Secret",
+    "Sources",
     "State",
     "Static",
     "Timeout",
     "Tls",
     "Upstream",
+    "line_of",
     "lint",
     "load",
     "parse",

@@ -28,8 +28,10 @@ class AccessLog:
     __slots__ = (
         "_buffer",
         "_date",
+        "_dropped",
         "_escape",
         "_make",
+        "_path",
         "_redact",
         "_rng",
         "_same",
@@ -53,24 +55,22 @@ class AccessLog:
         wall: Clock = WALL,
         rng: Random | None = None,
     ) -> None:
-        self._make, self._escape, same = FORMATS[format]
-        self._same = same(redact_query)
-        self._redact = redact_query
-        self._sample = sample
+        self._dress(format, sample, redact_query)
         self._wall = wall
         self._rng = rng or Random()  # noqa: S311 - which lines are kept is no secret
-        self._templates: dict[Key, bytes] = {}
         self._since = self._until = 0.0
         self._stamp = b""
         self._second = -1
         self._date = b""
+        self._path = path
+        self._dropped = 0
         self._sink = Sink(1 if path == "-" else path)
         self._buffer = self._sink.buffer
 
     @property
     def dropped(self) -> int:
         """Lines that were lost, because nobody read them or the disk was full."""
-        return self._sink.dropped
+        return self._dropped + self._sink.dropped
 
     @property
     def failure(self) -> str:
@@ -133,9 +133,31 @@ class AccessLog:
         """Opens the file anew after it was rotated away. Raises OSError if it cannot; the old one goes on."""
         self._sink.reopen()
 
+    def change(self, path: str, *, format: Format, sample: float, redact_query: bool) -> None:  # noqa: A002 - the YAML key
+        """Goes on as these say; a file that stays the same is opened anew (see `reopen`).
+
+        Raises OSError, and nothing has changed, if the path cannot be opened.
+        """
+        if path == self._path:
+            self._sink.reopen()
+        else:
+            sink = Sink(1 if path == "-" else path)
+            self._sink.close()
+            self._dropped += self._sink.dropped
+            self._sink, self._path = sink, path
+            self._buffer = sink.buffer
+        self._dress(format, sample, redact_query)
+
     def close(self) -> None:
         """Writes the last lines, waiting a fifth of a second at most for a reader that is behind."""
         self._sink.close()
+
+    def _dress(self, format: Format, sample: float, redact_query: bool) -> None:  # noqa: A002, FBT001 - see `__init__`
+        self._make, self._escape, same = FORMATS[format]
+        self._same = same(redact_query)
+        self._redact = redact_query
+        self._sample = sample
+        self._templates: dict[Key, bytes] = {}
 
     def _stamp_at(self, now: float) -> None:
         """Makes the time stamp for the millisecond that has begun: under load, one for dozens of lines."""

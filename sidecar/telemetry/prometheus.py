@@ -79,8 +79,12 @@ class Prometheus:
         """Calls `call` at every failure of which more is known than its reason."""
         self._on_explained = call
 
+    def reloads(self) -> Mapping[str, int]:
+        """How many were taken (ok) and rejected."""
+        return self._reloads.by(0)
+
     def config_loaded(self, *, ok: bool) -> None:
-        """A configuration was taken, the one at start included, or was rejected."""
+        """A new configuration was taken, or was rejected."""
         self._reloads["ok" if ok else "rejected",] += 1
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format

@@ -1,9 +1,11 @@
 """A bound socket that accepts callers."""
 
 import asyncio
+import select
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sidecar.wire.farewell import bid, reached
 from sidecar.wire.options import probe_silence
 from sidecar.wire.renewal import Presenting
 from sidecar.wire.server import ServerConnection
@@ -13,6 +15,8 @@ from sidecar.wire.unix import UnixSocket
 BACKLOG: Final = 2048
 FAREWELL: Final = 2.0
 """Seconds that a closing TLS connection reads on for its caller's farewell: its half-close, as plain ones linger."""
+_TURNS: Final = 1000
+"""Of the loop, at most, in which a listener that retires accepts who waits: new ones might come for ever."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,11 +72,37 @@ class Listener:
             return f"unix:{self.unix.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def close(self) -> None:
-        """Stops accepting and closes every connection that carries no request."""
+    def stop(self) -> None:
+        """Stops accepting. Idempotent."""
         self._bound.close()
         if self.unix is not None:
             self.unix.remove()
+
+    async def retire(self) -> None:
+        """Takes those whom the kernel has let in already, then stops accepting.
+
+        Connections that came in here end with the answer to their next request; what is under way goes on.
+        """
+        names = [sock.getsockname() for sock in self._bound.sockets]
+        await self._take_waiting()
+        self.stop()
+        for connection in list(self.server.connections):
+            if any(reached(connection, name) for name in names):
+                bid(connection)
+
+    async def _take_waiting(self) -> None:
+        # Closed with connections in its queue, the kernel would reset them.
+        waiting = select.poll()
+        for sock in self._bound.sockets:
+            waiting.register(sock.fileno(), select.POLLIN)
+        for _ in range(_TURNS):
+            if not waiting.poll(0):
+                break
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Stops accepting and closes every connection that carries no request."""
+        self.stop()
         for connection in list(self.server.connections):
             connection.close_if_idle()
 

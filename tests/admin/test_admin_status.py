@@ -156,6 +156,7 @@ def test_the_whole_document(world: World, prometheus: Prometheus, status: Status
             "failed": 1,
             "dropped": 0,
         },
+        "config": None,
     }
 
 
