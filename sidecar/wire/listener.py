@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ FAREWELL: Final = 2.0
 """Seconds that a closing TLS connection reads on for its caller's farewell: its half-close, as plain ones linger."""
 _TURNS: Final = 1000
 """Of the loop, at most, in which a listener that retires accepts who waits: new ones might come for ever."""
+_BETWEEN: Final = 2
+"""Turns of the loop from the moment it accepts a connection to the one in which its protocol hears of it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +89,13 @@ class Listener:
         names = [sock.getsockname() for sock in self._bound.sockets]
         await self._take_waiting()
         self.stop()
+        for _ in range(_BETWEEN):
+            await asyncio.sleep(0)
+        self._bid(names)
+        if self.tls is not None:  # those that shake hands now are not among the connections yet
+            asyncio.get_running_loop().call_later(self.server.header_timeout, self._bid, names)
+
+    def _bid(self, names: Sequence[Any]) -> None:
         for connection in list(self.server.connections):
             if any(reached(connection, name) for name in names):
                 bid(connection)

@@ -256,3 +256,41 @@ def test_pipelined_requests_are_answered_in_order(run: Callable[..., None]) -> N
             assert data == b"".join(b"/%d\n" % number for number in range(count))
 
     run(law())
+
+
+def test_a_listener_that_retires_takes_who_waits_and_lets_nobody_down(run: Callable[..., None]) -> None:
+    """Whom the kernel has let in is served; a connection ends with the answer to its next request, which says so."""
+
+    async def law() -> None:
+        async with listening(Answerer(accept=lambda sink: sink.answer())) as place:
+            known = place.client()
+            await known.send(GET)
+            assert await known.read()
+            assert [connection.keeps_alive for connection in place.server.connections] == [True]
+            waiting = [place.client() for _ in range(20)]  # the loop has had no turn to accept them
+            await place.listener.retire()
+            with pytest.raises(ConnectionRefusedError):
+                place.client()
+            for client in (known, *waiting):
+                await client.send(GET)
+            for client in (known, *waiting):
+                assert (await client.read_all()).endswith(b"/a")
+
+    run(law())
+
+
+def test_connections_of_another_listener_stay(run: Callable[..., None]) -> None:
+    """They share everything but the address they came in at."""
+
+    async def law() -> None:
+        async with listening(Answerer(accept=lambda sink: sink.answer())) as place:
+            other = await Listener.bind(place.server, "127.0.0.1", 0)
+            client = place.client()
+            await client.send(GET)
+            assert await client.read()
+            await other.retire()
+            for _ in range(2):
+                await client.send(GET)
+                assert (await client.read()).endswith(b"/a")
+
+    run(law())
