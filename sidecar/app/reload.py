@@ -134,8 +134,7 @@ class Reload:
         """
         sources = config.Sources()
         try:
-            loaded, warnings = await asyncio.to_thread(_read, self._loaded, sources)
-            changes = _changes(self._loaded, loaded)
+            loaded, changes, warnings = await asyncio.to_thread(_read, self._loaded, sources)
             await self._take(loaded)
         except CannotStart as error:
             self._reject([str(error)], sources)
@@ -175,11 +174,11 @@ class Reload:
         _say(logging.INFO, text, result="ok", changes=[])
 
 
-def _read(before: config.Config, sources: config.Sources) -> tuple[config.Config, list[str]]:
-    """The file as it is now, and what may be unwise about it. Takes tens of milliseconds: not for the loop.
+def _read(before: config.Config, sources: config.Sources) -> tuple[config.Config, list[str], list[str]]:
+    """The file as it is now, what it changes, and what may be unwise about it. Takes tens of milliseconds: not for the loop.
 
     Raises:
-        NotFit: it is invalid, or worse than unwise.
+        NotFit: it is invalid, worse than unwise, or changes what cannot be changed.
     """
     if not before.sources.files:
         raise NotFit(["the configuration was not read from a file"])
@@ -191,7 +190,7 @@ def _read(before: config.Config, sources: config.Sources) -> tuple[config.Config
     errors = [config.line_of(loaded.file, finding) for finding in findings if finding.severity == "error"]
     if errors:
         raise NotFit(errors)
-    return loaded, [config.line_of(loaded.file, finding) for finding in findings]
+    return loaded, _changes(before, loaded), [config.line_of(loaded.file, finding) for finding in findings]
 
 
 def _changes(before: config.Config, loaded: config.Config) -> list[str]:
