@@ -117,12 +117,14 @@ def _impossible(old: config.Config, new: config.Config) -> Iterator[str]:
     before = by_address(old.listen)
     for index, (name, listen) in enumerate(by_address(new.listen).items()):
         if name in before and not _may_become(before[name], listen):
-            yield _located(new, ("listen", index), "is in use in another way (tls or not, mode): that needs a restart")
+            what = "is in use in another way (tls, mode, reuse_port): that needs a restart"
+            yield _located(new, ("listen", index), what)
 
 
 def _may_become(old: config.Listen, new: config.Listen) -> bool:
     """Whether a listener stays bound as it is: other files of a certificate are all that it can be given."""
-    return old.mode == new.mode and (old.tls is None) == (new.tls is None)
+    same = (old.mode, old.reuse_port) == (new.mode, new.reuse_port)
+    return same and (old.tls is None) == (new.tls is None)
 
 
 def _located(new: config.Config, path: Path, message: str) -> str:

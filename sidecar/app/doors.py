@@ -1,15 +1,20 @@
 """Every address that callers are taken at: bound at the start, and changed while the process serves."""
 
 import asyncio
+import logging
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidecar import config
 from sidecar.app.bind import bind, renewal_of
 from sidecar.app.diff import by_address
+from sidecar.app.systemd import is_for
 from sidecar.wire.listener import Listener
 from sidecar.wire.renewal import Renewal
 from sidecar.wire.shared import Server
+
+_log = logging.getLogger("sidecar")
 
 
 @dataclass(slots=True)
@@ -36,10 +41,11 @@ class Plan:
 
 
 class Doors:
-    """Of one process. `server`: what all their connections share."""
+    """Of one process. `server`: what all their connections share. `inherited`: sockets that were handed in."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, inherited: Iterable[socket.socket] = ()) -> None:
         self._server = server
+        self._inherited = tuple(inherited)
         self._doors: dict[str, Door] = {}
 
     @property
@@ -70,7 +76,8 @@ class Doors:
     async def _door(self, name: str, asked: config.Listen, plan: Plan) -> Door:
         there = self._doors.get(name)
         if there is None:
-            door = Door(asked, *await bind(asked, self._server))
+            handed = next((sock for sock in self._inherited if is_for(sock, asked)), None)
+            door = Door(asked, *await bind(asked, self._server, handed))
             plan.bound.append(door)
             return door
         if asked.tls is not None and asked != there.asked:
@@ -87,7 +94,23 @@ class Doors:
         self._doors = plan.doors
         return left
 
+    async def hand_over(self) -> None:
+        """Leaves those callers who come to others that listen at the same addresses, where there are any."""
+        for name, door in list(self._doors.items()):
+            if await door.listener.hand_over():
+                del self._doors[name]
+                _log.info("handed over %s", door.listener.address)
+
+    def unasked(self) -> list[str]:
+        """Of the sockets that were handed in, those that the configuration does not name."""
+        asked = [door.asked for door in self._doors.values()]
+        return [
+            str(sock.getsockname()) for sock in self._inherited if not any(is_for(sock, listen) for listen in asked)
+        ]
+
     def close(self) -> None:
         """All of them, with every connection that carries no request."""
         for listener in self.listeners:
-            listener.close()
+            listener.stop()
+        for connection in list(self._server.connections):
+            connection.close_if_idle()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sidecar import config, tasks
 from sidecar.admin.actions import Told
-from sidecar.app import diff
+from sidecar.app import diff, systemd
 from sidecar.app.bind import CannotStart
 from sidecar.app.watch import Watch
 from sidecar.clock import WALL, Clock
@@ -133,6 +133,7 @@ class Reload:
             NotFit: nothing has changed, and everybody was told.
         """
         sources = config.Sources()
+        systemd.tell(systemd.reloading())
         try:
             loaded, changes, warnings = await asyncio.to_thread(_read, self._loaded, sources)
             await self._take(loaded)
@@ -142,6 +143,8 @@ class Reload:
         except NotFit as error:
             self._reject(error.problems, sources)
             raise
+        finally:
+            systemd.tell(systemd.READY)
         self._accept(loaded, changes, warnings)
         return changes, warnings
 
@@ -175,7 +178,9 @@ class Reload:
 
 
 def _read(before: config.Config, sources: config.Sources) -> tuple[config.Config, list[str], list[str]]:
-    """The file as it is now, what it changes, and what may be unwise about it. Takes tens of milliseconds: not for the loop.
+    """The file as it is now, what it changes, and what may be unwise about it.
+
+    Takes tens of milliseconds: not for the loop.
 
     Raises:
         NotFit: it is invalid, worse than unwise, or changes what cannot be changed.

@@ -18,7 +18,7 @@ from sidecar.admin.actions import Actions, Told
 from sidecar.admin.guard import Guard
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
-from sidecar.app import watch
+from sidecar.app import systemd, watch
 from sidecar.app.bind import CannotStart, binding
 from sidecar.app.build import Builder
 from sidecar.app.built import Built
@@ -48,6 +48,9 @@ SWEEP_EVERY: Final = 0.5
 """Seconds between two looks at what has been idle too long."""
 SUMMARY_EVERY: Final = 10.0
 """Seconds between two summaries of what was refused."""
+
+_ASK_EVERY: Final = 0.5
+"""Seconds between two looks, in a drain, at whether somebody else has come to listen at the same addresses."""
 
 _log = logging.getLogger("sidecar")
 
@@ -80,7 +83,7 @@ class Service:
         )
         self._server = Server(responder=self._gateway, clock=MONOTONIC)
         limit(self._server, loaded)
-        self._doors = Doors(self._server)
+        self._doors = Doors(self._server, systemd.inherited())
         self._reload = self._make_reload()
         self._watch()
         self._events = Events(
@@ -129,6 +132,8 @@ class Service:
         await self._kept.open()
         self._doors.follow(await self._doors.plan(self._config.listen))
         self._watch()
+        for name in self._doors.unasked():
+            _log.warning("a socket was handed in for %s, and the configuration does not listen there", name)
         self._checks.start()
         self._every(FLUSH_EVERY, self._access_log.flush)
         self._every(SWEEP_EVERY, self._sweep)
@@ -138,17 +143,24 @@ class Service:
         self._reload.begin()
         await self._start_admin()
         _settle_memory()
+        systemd.tell(systemd.READY)
 
     async def drain(self, timeout: float, quiet: float) -> None:  # noqa: ASYNC109 - a bound to a whole loop
         """Stops being ready, and serves what still comes until nothing has come for `quiet` seconds, or `timeout`."""
         self._draining = True
         self._reload.end()
+        systemd.tell(systemd.STOPPING)
+        self._journal.add("drain", "", f"draining: serving for up to {timeout:g} s more", timeout=timeout)
         _log.info("draining: serving for up to %g s more", timeout)
         ends = MONOTONIC() + timeout
-        quiet_since = MONOTONIC()
+        quiet_since = asked = MONOTONIC()
         seen = self._gateway.accepted
+        await self._doors.hand_over()
         while MONOTONIC() < ends and not self._hurry:
             now = MONOTONIC()
+            if now - asked >= _ASK_EVERY:
+                asked = now
+                await self._doors.hand_over()
             if self._gateway.active or self._gateway.accepted != seen:
                 seen = self._gateway.accepted
                 quiet_since = now

@@ -63,8 +63,8 @@ class Crowd:
         while True:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
-                while await self._ask(reader, writer, b""):  # noqa: ASYNC110 - a pace, nothing is waited for
-                    await asyncio.sleep(pause * self._rng.uniform(0.5, 1.5))
+                while await self._ask(reader, writer, b""):
+                    await self._pause(pause)
                 self.closed += 1
             finally:
                 writer.close()
@@ -77,7 +77,18 @@ class Crowd:
                 await self._ask(reader, writer, b"Connection: close\r\n")
             finally:
                 writer.close()
-            await asyncio.sleep(pause * self._rng.uniform(0.5, 1.5))
+            await self._pause(pause)
+
+    async def answers(self, more: int) -> None:
+        """Until that many more have come."""
+        wanted = self.answered + more
+        async with asyncio.timeout(20):
+            while self.answered < wanted:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    async def _pause(self, pause: float) -> None:
+        """Until it is this caller's turn again, give or take; an answer takes some of the time as well."""
+        await asyncio.sleep(pause * self._rng.uniform(0.3, 1.1))
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes) -> bool:
         """One request; whether another may follow on the connection."""
