@@ -182,6 +182,24 @@ def test_a_drain_ends_after_its_timeout(sidecar: Start, upstream: Upstream) -> N
     assert "Traceback" not in running.log_text()
 
 
+def test_who_waits_for_a_slot_at_the_end_is_told_so(sidecar: Start, upstream: Upstream) -> None:
+    """The one that holds it and those in the queue alike: 503, when to ask again, and nothing is sent for them."""
+    upstream.otherwise(scripted.hang())
+    queue = "bulkhead: {in_flight: 1, queue: 5, queue_timeout: 20s}"
+    text = served(upstream, "drain: {timeout: 500ms, quiet: 100ms}")
+    running = sidecar(text.replace("total: 30s}}]", f"total: 30s}}, {queue}}}]"))
+    with Caller(running.port) as first, Caller(running.port) as second, Caller(running.port) as third:
+        for caller in (first, second, third):
+            caller.send(request("GET", "/hang"))
+        running.until(lambda: running.metric('sidecar_queued{route="all"}') == 2, what="two wait")
+        assert running.stop() == 0
+        for caller in (first, second, third):
+            refused = caller.answer()
+            told = (refused.status, refused.json["reason"], refused.get("connection"), refused.get("retry-after"))
+            assert told == (503, "draining", "close", "1")
+    assert upstream.count() == 1
+
+
 @pytest.mark.parametrize(
     "signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]]
 )

@@ -1,6 +1,7 @@
 """Sockets that a service manager holds: the process may come and go, callers wait and do not notice."""
 
 import asyncio
+import signal
 import socket
 import sys
 import urllib.request
@@ -141,3 +142,15 @@ def test_a_socket_that_nobody_asks_for_is_named(
         assert str(sock.getsockname()[1]) in running.stderr()
         assert ask(port, "GET", "/x", {}, b"").status == 200
         assert running.stop() == 0
+
+
+def test_a_reload_is_announced(manage: Callable[[socket.socket], Manager], upstream: Upstream) -> None:
+    """As `Type=notify-reload` asks for: that it begins, by the manager's clock, and that it is over."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        manager = manage(sock)
+        running = manager.start(f"127.0.0.1:{sock.getsockname()[1]}", upstream.url)
+        running.send_signal(signal.SIGHUP)
+        assert manager.state().startswith("RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.state() == "READY=1"
+        assert running.stop() == 0
+        assert manager.state() == "STOPPING=1"

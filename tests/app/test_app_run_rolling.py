@@ -1,11 +1,15 @@
 """A new process takes the place of an old one while callers go on calling: nobody notices."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 
+from app_caller import Caller, ask, request
 from app_peers import Restless
 from app_reloading import Crowd, crowded
+from fixtures import upstream as scripted
 from fixtures.process import RunningSidecar
+from fixtures.upstream import Upstream
 
 PER_SECOND = 500.0
 RESTARTS = 3
@@ -44,3 +48,27 @@ async def test_rolling_restarts_under_load_lose_nothing(
             f"answered, 0 failed, 0 reset; slowest {crowd.slowest * 1000:.0f} ms, "
             f"{crowd.closed} connections told to end",
         )
+
+
+def test_a_successor_that_comes_late_is_handed_over_to(
+    sidecar: Callable[..., RunningSidecar], port: int, upstream: Upstream
+) -> None:
+    """Until then whoever was told to end goes on taking callers; what is under way there ends there."""
+    upstream.on("/slow", scripted.held(scripted.ok({"slow": 1}))).on("/next", scripted.ok())
+    text = TEXT.format(port=port, url=upstream.url).replace("sample: 0%", "sample: 100%")
+    old = sidecar(text)
+    with Caller(port) as slow:
+        slow.send(request("GET", "/slow"))
+        upstream.wait_for(1, "/slow")
+        old.send_signal(signal.SIGTERM)
+        old.until(lambda: old.admin("/readyz")[0] == 503, what="/readyz says 503")
+        assert ask(port, "GET", "/next", {}, b"").status == 200
+        new = sidecar(text)
+        old.until(lambda: "handed over" in old.stderr(), what="it hands over")
+        for _ in range(10):
+            assert ask(port, "GET", "/next", {}, b"").status == 200
+        assert len(new.wait_for_access(10)) == 10
+        upstream.release()
+        assert slow.answer().json == {"slow": 1}
+    assert old.wait() == 0
+    assert [line["path"] for line in old.access_log()] == ["/next", "/slow"]
