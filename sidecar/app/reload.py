@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from sidecar import config, tasks
@@ -22,8 +23,8 @@ from sidecar.telemetry.prometheus import Prometheus
 
 KIND: Final = "config"
 """Of entries in the journal."""
-_SHOWN: Final = 3
-"""Problems in the text of a log line; its fields have all."""
+_SHOWN: Final = 5
+"""Changes or problems in the text of a log line; its fields have all."""
 
 _log = logging.getLogger("sidecar")
 
@@ -153,7 +154,7 @@ class Reload:
         self._loaded, self._loaded_at = loaded, self._wall()
         self._watch.follow(loaded.sources)
         self._prometheus.config_loaded(ok=True)
-        text = f"configuration taken: {'; '.join(changes)}" if changes else "configuration read again: nothing changes"
+        text = f"configuration taken: {_summed(changes)}" if changes else "configuration read again: nothing changes"
         if changes or again:
             self._journal.add(KIND, "", text, result="ok", changes=changes)
         _say(logging.INFO, text, result="ok", changes=changes, warnings=warnings)
@@ -163,8 +164,7 @@ class Reload:
         self._rejected = Rejected(self._wall(), problems, sources)
         self._watch.follow(sources)
         self._prometheus.config_loaded(ok=False)
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        text = f"configuration rejected, the one before it is still served: {'; '.join(problems[:_SHOWN])}{more}"
+        text = f"configuration rejected, the one before it is still served: {_summed(problems)}"
         if not known:
             self._journal.add(KIND, "", text, result="rejected", problems=problems)
         _say(logging.ERROR, text, result="rejected", problems=problems)
@@ -185,8 +185,8 @@ def _read(before: config.Config, sources: config.Sources) -> tuple[config.Config
     Raises:
         NotFit: it is invalid, worse than unwise, or changes what cannot be changed.
     """
-    if not before.sources.files:
-        raise NotFit(["the configuration was not read from a file"])
+    if not before.sources.files or (Path(before.file).exists() and not Path(before.file).is_file()):
+        raise NotFit(["the configuration was not read from a file"])  # a pipe is read once, and then for ever
     try:
         loaded = config.load(before.file, sources=sources)
     except config.ConfigError as error:
@@ -203,6 +203,11 @@ def _changes(before: config.Config, loaded: config.Config) -> list[str]:
     if changes.impossible:
         raise NotFit(list(changes.impossible))
     return changes.sentences()
+
+
+def _summed(sentences: list[str]) -> str:
+    more = len(sentences) - _SHOWN
+    return "; ".join([*sentences[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _say(level: int, text: str, **fields: Any) -> None:

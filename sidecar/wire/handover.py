@@ -6,7 +6,6 @@ socket(7): the program returns the number of a socket of the group, in the order
 that there is not is passed over), accepts what it was given, and then closes.
 """
 
-import ctypes
 import socket
 import struct
 import sys
@@ -36,6 +35,8 @@ def sharers(sock: socket.socket) -> int:
 
 def steer(sock: socket.socket, number: int) -> bool:
     """Gives new connections of the group to the socket of that number, from 0. False: the kernel cannot."""
+    import ctypes  # noqa: PLC0415 - half a megabyte, and few processes share an address
+
     instruction = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, number))
     program = struct.pack("HL", 1, ctypes.addressof(instruction))
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,21 @@ async def test_what_was_not_read_from_a_file_cannot_be_read_again(world: World) 
     """It says so."""
     code, told = await world.of(config.parse(TEXT.replace("{file: key}", "k").encode())).asked()
     assert (code, told["problems"]) == (422, ["the configuration was not read from a file"])
+
+
+async def test_a_pipe_is_not_read_twice(world: World, tmp_path: Path) -> None:
+    """`-c /dev/stdin` serves; to read it again would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    loaded = config.parse(world.path.read_bytes(), file=str(tmp_path / "pipe"))
+    loaded.sources.note(str(tmp_path / "pipe"), 1000, b"")
+    assert (await world.of(loaded).asked())[0] == 422
+
+
+async def test_many_changes_are_summed_up(world: World) -> None:
+    """In the text of the journal and the log; the fields have every one."""
+    routes = "".join(f"  - {{name: r{number}, match: {{path: /{number}}}, upstream: a}}\n" for number in range(50))
+    world.path.write_text(TEXT.splitlines()[0] + "\nroutes:\n" + routes)
+    assert (await world.reload.asked())[0] == 200
+    (entry,) = world.entries()
+    assert entry.text.endswith("route r4: added; and 46 more")
+    assert len(entry.fields["changes"]) == 51

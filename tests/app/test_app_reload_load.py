@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 from app_peers import Restless
 from app_reloading import Crowd, crowded, reload
-from fixtures.process import RunningSidecar
+from fixtures.process import RunningSidecar, free_port
 
 RELOADS = 50
 PER_SECOND = 1000.0
+SECOND = free_port()
+"""Of a listener that comes and goes."""
 
 TEXT = """
 listen: [127.0.0.1:{port}{more}]
@@ -30,7 +32,7 @@ def configuration(url: str, port: int, number: int) -> str:
     text = TEXT.format(
         url=url,
         port=port,
-        more=f", 127.0.0.1:{port + 1}" if number % 4 == 3 else "",
+        more=f", 127.0.0.1:{SECOND}" if number % 4 == 3 else "",
         number=number % 3,
         connections=1000 + number,
         idle=32 + number % 2,
