@@ -10,6 +10,7 @@ from sidecar import config
 from sidecar.app.bind import bind, renewal_of
 from sidecar.app.diff import by_address
 from sidecar.app.systemd import is_for
+from sidecar.wire.farewell import bid
 from sidecar.wire.listener import Listener
 from sidecar.wire.renewal import Renewal
 from sidecar.wire.shared import Server
@@ -95,7 +96,12 @@ class Doors:
         return left
 
     async def hand_over(self) -> None:
-        """Leaves those callers who come to others that listen at the same addresses, where there are any."""
+        """Leaves those callers who come to others that listen at the same addresses, where there are any.
+
+        Those who are here are told, with their next answer, to come anew: wherever that leads them.
+        """
+        for connection in list(self._server.connections):
+            bid(connection)
         for name, door in list(self._doors.items()):
             if await door.listener.hand_over():
                 del self._doors[name]

@@ -50,7 +50,7 @@ SUMMARY_EVERY: Final = 10.0
 """Seconds between two summaries of what was refused."""
 
 _ASK_EVERY: Final = 0.5
-"""Seconds between two looks, in a drain, at whether somebody else has come to listen at the same addresses."""
+"""Seconds, in a drain, between two looks at who else listens here by now, and at who has connected since."""
 
 _log = logging.getLogger("sidecar")
 

@@ -147,7 +147,8 @@ def test_sigterm_drains(sidecar: Start, upstream: Upstream) -> None:
         running.until(lambda: running.admin("/readyz")[0] == 503, what="/readyz says 503")
         assert b"draining" in running.admin("/readyz")[1]
         assert running.admin("/healthz")[0] == 200
-        assert open_before.ask("GET", "/next").json == {"next": 1}
+        last = open_before.ask("GET", "/next")
+        assert (last.json, last.get("connection")) == ({"next": 1}, "close")
         assert ask(running.port, "GET", "/next").json == {"next": 1}
         upstream.release()
         assert slow.answer().json == {"slow": 1}
