@@ -89,7 +89,6 @@ class Prometheus:
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the word of the format
         """Adds a gauge whose series are read at every scrape. The same name again takes its place."""
-        self._series.clear()  # some are of what is shown no more
         self._read[name] = (Family(name, "gauge", labels, help), read)
 
     def counter(self, name: str, help: str, labels: tuple[str, ...], read: Read) -> None:  # noqa: A002 - the same
