@@ -6,7 +6,7 @@ never with anything it sent; each is counted.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -54,8 +54,9 @@ class Conflict(Exception):
 class Actions:
     """Of one process. Called on the loop.
 
-    clock: the one breakers and faults run on. drain: called to withdraw readiness. note: called with kind, subject,
-    sentence and fields of what was done and of what ended by itself; it goes to the journal.
+    clock: the one breakers and faults run on. drain: called to withdraw readiness. reload: reads the configuration
+    anew, and says what came of it. note: called with kind, subject, sentence and fields of what was done and of what
+    ended by itself; it goes to the journal.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Actions:
         clock: Clock,
         rng: Random,
         wall: Clock = WALL,
+        reload: Callable[[], Awaitable[Told]] | None = None,
         note: Callable[..., object] = lambda *_, **__: None,
     ) -> None:
+        self._reload = reload
         self._note = note
         self._routes = {route.name: route for route in routes}
         self._guard = guard
@@ -85,6 +88,12 @@ class Actions:
             (FAULT, "DELETE"): self._lift,
             (DRAIN, "POST"): self._drained,
         }
+
+    def follow(self, routes: Iterable[Route], guard: Guard) -> None:
+        """Other routes, and who may change them, from now on."""
+        self._routes = {route.name: route for route in routes}
+        self._guard = guard
+        self._held = {name for name in self._held if name in self._routes and self._routes[name].breaker is not None}
 
     def counts(self) -> Iterator[tuple[Sequence[str], float]]:
         """How many were asked for, by action and result: ok, invalid (not as it must be asked for), denied."""
@@ -103,8 +112,6 @@ class Actions:
 
     def perform(self, asked: Asked, body: bytes) -> Told:
         """Does it, or says what is wrong with it."""
-        if asked.action == RELOAD:
-            return self._invalid(asked, 501, "reload is not yet supported: restart the process")
         if asked.route and asked.route not in self._routes:
             return self._invalid(asked, 404, "no route has this name")
         try:
@@ -114,6 +121,19 @@ class Actions:
         except Conflict as error:
             return self._invalid(asked, 409, str(error))
         self._counts[asked.action, "ok"] += 1
+        return told
+
+    async def reload(self, asked: Asked, body: bytes) -> Told:
+        """Has the configuration read anew: 200 and what changed, or 422 and what is wrong with it."""
+        if self._reload is None:
+            return self._invalid(asked, 501, "there is no configuration to read again")
+        try:
+            bodies.nothing(body)
+        except bodies.Invalid as error:
+            return self._invalid(asked, 400, str(error))
+        self._say(f"{asked.peer} asks for a reload", RELOAD, by=asked.peer)
+        told = await self._reload()
+        self._counts[asked.action, "ok" if told[0] == 200 else "invalid"] += 1
         return told
 
     def tick(self) -> None:

@@ -92,7 +92,9 @@ class _Levers:
         asked = _asked(request)
         told = self._actions.refused(asked)
         if told is None:
-            told = self._actions.perform(asked, await request.read() if asked.method == "POST" else b"")
+            body = await request.read() if asked.method == "POST" else b""
+            reloads = asked.action == RELOAD
+            told = await self._actions.reload(asked, body) if reloads else self._actions.perform(asked, body)
         status, document = told
         answer = _json(document, status)
         if status == 401:

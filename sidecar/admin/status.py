@@ -31,7 +31,7 @@ reason and a sentence, is "" until a check has failed.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from sidecar import __version__
@@ -106,14 +106,14 @@ class Status:
     totals: what was counted about the route of a name. rates: the same over the last seconds. pools: by the
     upstream's name. clock: the one the breakers run on; the uptime counts from the construction. ready: empty
     when ready. draining: whether the process is on its way out. kept, disk: the store of last known good answers, and
-    its file if it has one. config: what became of the file since the start.
+    its file if it has one. config: what became of the file since the start. routes, upstreams: read anew each time.
     """
 
     def __init__(
         self,
         *,
-        routes: Iterable[Route],
-        upstreams: Iterable[Upstream],
+        routes: Collection[Route],
+        upstreams: Collection[Upstream],
         pools: Mapping[str, Sequence[Connections]],
         totals: Callable[[str], Totals],
         ready: Callable[[], str],
@@ -124,10 +124,10 @@ class Status:
         disk: Disk | None = None,
         rates: Callable[[str], Rates] = lambda _: UNKNOWN,
         journal: Journal | None = None,
-        config: Callable[[], Mapping[str, Any]] | None = None,
+        config: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> None:
-        self._routes = tuple(routes)
-        self._upstreams = tuple(upstreams)
+        self._routes = routes
+        self._upstreams = upstreams
         self._pools = pools
         self._totals = totals
         self._rates = rates
@@ -140,8 +140,9 @@ class Status:
         self._journal = BLANK if journal is None else journal
         self._config = config
         self._started = clock()
-        self._when_open = {route: when_open(route) for route in self._routes if route.breaker is not None}
-        self._sharing = _sharing(self._routes)
+        self._known: tuple[Route, ...] = ()
+        self._when_open: dict[Route, str] = {}
+        self._sharing: Mapping[Route, list[str]] = {}
 
     def __call__(self) -> dict[str, Any]:
         """The document."""
@@ -157,8 +158,9 @@ class Status:
         """The same, but what calls may wait for it: yields after every few routes, and returns the document."""
         now = self._clock()
         offset = self._wall() - now
+        self._learn()
         routes = []
-        for number, route in enumerate(self._routes, 1):
+        for number, route in enumerate(self._known, 1):
             routes.append(self._route(route, now, offset))
             if number % AT_ONCE == 0:
                 yield
@@ -171,9 +173,17 @@ class Status:
             "routes": [*routes, self._unmatched()],
             "upstreams": [self._upstream(upstream, now, offset) for upstream in self._upstreams],
             "last_known_good": None if self._kept is None else kept_now(self._kept, self._disk),
-            "config": None if self._config is None else self._config(),
+            "config": self._config(),
             "journal": newest(self._journal),
         }
+
+    def _learn(self) -> None:
+        """What is the same for as long as the routes are."""
+        known = tuple(self._routes)
+        if known != self._known:
+            self._known = known
+            self._when_open = {route: when_open(route) for route in known if route.breaker is not None}
+            self._sharing = _sharing(known)
 
     def _route(self, route: Route, now: float, offset: float) -> dict[str, Any]:
         breaker = route.breaker

@@ -1,6 +1,7 @@
 """Binding what the configuration asks for, and what stops it, in one line."""
 
 import os
+import socket
 from types import TracebackType
 from typing import Final
 
@@ -18,21 +19,31 @@ class CannotStart(Exception):
     """The process can't serve; the message is one line that says what to do about it."""
 
 
-async def bind(asked: config.Listen, server: Server) -> tuple[Listener, Renewal | None]:
-    """A listener, and what keeps its certificate fresh.
+async def bind(
+    asked: config.Listen, server: Server, inherited: socket.socket | None = None
+) -> tuple[Listener, Renewal | None]:
+    """A listener, and what keeps its certificate fresh. `inherited`: the socket, if it was handed in.
 
     Raises:
         CannotStart: the address can't be bound, or the certificate not be used.
     """
-    renewal = None if asked.tls is None else _renewal(asked.tls)
+    renewal = None if asked.tls is None else renewal_of(asked.tls)
     presenting = None if renewal is None else Presenting(renewal)
     with binding("listen", asked.address):
+        if inherited is not None:
+            return await Listener.adopt(server, inherited, presenting), renewal
         if asked.path is not None:
             return await Listener.bind_unix(server, asked.path, int(asked.mode or MODE, 8), presenting), renewal
-        return await Listener.bind(server, asked.host, asked.port, presenting), renewal
+        listener = await Listener.bind(server, asked.host, asked.port, presenting, reuse_port=asked.reuse_port)
+        return listener, renewal
 
 
-def _renewal(asked: config.ListenTls) -> Renewal:
+def renewal_of(asked: config.ListenTls) -> Renewal:
+    """A listener's certificate, and its key.
+
+    Raises:
+        CannotStart: they can't be used.
+    """
     try:
         return Renewal(lambda: tls.server_context(asked.cert, asked.key), (asked.cert, asked.key))
     except tls.TlsSettingError as error:

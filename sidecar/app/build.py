@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Final, cast
+from typing import cast
 
 from sidecar import config
+from sidecar.app import shares
+from sidecar.app.built import Built, TlsSetting
 from sidecar.app.health import Check
+from sidecar.app.reuse import Before
 from sidecar.clock import Clock
 from sidecar.observer import Observer
 from sidecar.policy.adaptive import AdaptiveLimit
@@ -36,34 +39,26 @@ from sidecar.wire.dial import Dialer
 from sidecar.wire.pool import Pool
 from sidecar.wire.renewal import Renewal, Resuming
 
-DEFAULT_BUDGET: Final = (0.2, 1.0)
-"""Ratio and retries per second, for an upstream that is only a fallback: nothing draws on it."""
-LEASE_SLACK: Final = 5.0
-"""Seconds beyond the attempt timeout after which a probe's permit is taken back."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Built:
-    """What a configuration becomes."""
-
-    router: Router[Route]
-    routes: list[Route]
-    upstreams: dict[str, Upstream]
-    pools: dict[str, list[Pool]] = field(default_factory=dict)
-    renewals: dict[Renewal, list[str]] = field(default_factory=dict)
-    """The TLS settings of upstreams, each once, and who has it."""
-    checks: list[Check] = field(default_factory=list)
-    """Of the health of endpoints, where that is asked for."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """Builds on the given clocks and source of chance."""
+    """Builds on the given clocks and source of chance. `before`: what unchanged things are taken over from."""
 
     observer: Observer
     clock: Clock
     rng: Random
-    _settings: dict[tuple[str | None, ...], Renewal] = field(default_factory=dict)
+    before: Before = field(default_factory=Before)
+    _settings: dict[TlsSetting, Renewal] = field(default_factory=dict)
+
+    def prepare(self, loaded: config.Config) -> None:
+        """Does what takes long, and may fail: reads certificates, keys and authorities. May be called in a thread.
+
+        Raises:
+            TlsSettingError: one of the files cannot be used.
+        """
+        for upstream in loaded.upstreams.values():
+            if upstream.endpoints[0].scheme == "https":
+                self._renewal(upstream.tls)
 
     def build(self, loaded: config.Config) -> Built:
         """The objects that serve `loaded`."""
@@ -71,33 +66,41 @@ class Builder:
         upstreams: dict[str, Upstream] = {}
         renewals: dict[Renewal, list[str]] = {}
         checks: list[Check] = []
-        budgets = _budgets(loaded)
+        budgets = shares.budgets(loaded)
         for name, upstream in loaded.upstreams.items():
-            targets = [self._target(endpoint, upstream) for endpoint in upstream.endpoints]
-            pools[name] = [target.pool for target in targets]
             if upstream.endpoints[0].scheme == "https":
                 renewals.setdefault(self._renewal(upstream.tls), []).append(name)
-            upstreams[name] = self._upstream(name, upstream, targets, budgets.get(name, DEFAULT_BUDGET))
+            kept = self.before.upstream(name, upstream, budgets[name])
+            if kept is not None:
+                upstreams[name], pools[name] = kept, self.before.pools(name)
+                checks += self.before.checks(kept)
+                continue
+            targets = [self._target(name, endpoint, upstream) for endpoint in upstream.endpoints]
+            pools[name] = [target.pool for target in targets]
+            upstreams[name] = self._upstream(name, upstream, targets, budgets[name])
             checks += self._checks(upstream, upstreams[name], targets)
         shared: dict[str, Breaker] = {}
-        leases = _leases(loaded)
+        leases = shares.leases(loaded)
         routes = [self._route(route, upstreams, shared, leases[route.name]) for route in loaded.routes]
         matches = [(_match(route), built) for route, built in zip(loaded.routes, routes, strict=True)]
         return Built(
+            loaded=loaded,
             router=Router(matches),
             routes=routes,
             upstreams=upstreams,
+            budgets=budgets,
             pools=pools,
             renewals=renewals,
+            settings=self._settings,
             checks=checks,
         )
 
-    def _target(self, endpoint: config.Endpoint, upstream: config.Upstream) -> Target:
+    def _target(self, name: str, endpoint: config.Endpoint, upstream: config.Upstream) -> Target:
         added = _header_lines(upstream.headers.set)
         removed = {name.lower().encode() for name in (*upstream.headers.remove, *upstream.headers.set)}
-        return Target(
+        target = Target(
             name=endpoint.url,
-            pool=self._pool(endpoint, upstream),
+            pool=self.before.pool(name, endpoint, upstream) or self._pool(endpoint, upstream),
             authority=_authority(endpoint).encode(),
             base_path=endpoint.base_path.encode(),
             added=added,
@@ -106,6 +109,8 @@ class Builder:
             priority=endpoint.priority,
             health=_health(upstream.health_check),
         )
+        self.before.remember(name, target, endpoint, upstream)
+        return target
 
     def _checks(self, asked: config.Upstream, upstream: Upstream, targets: list[Target]) -> list[Check]:
         how = asked.health_check
@@ -155,7 +160,7 @@ class Builder:
             make = partial(
                 tls.client_context, ca=asked.ca, cert=asked.cert, key=asked.key, min_version=asked.min_version
             )
-            self._settings[setting] = Renewal(make, setting[:3])
+            self._settings[setting] = self.before.renewal(setting) or Renewal(make, setting[:3])
         return self._settings[setting]
 
     def _upstream(
@@ -172,7 +177,8 @@ class Builder:
                 max_share=ejection.max_share,
                 clock=self.clock,
             ),
-            budget=RetryBudget(ratio=budget[0], per_second=budget[1], clock=self.clock),
+            budget=self.before.budget(name, budget)
+            or RetryBudget(ratio=budget[0], per_second=budget[1], clock=self.clock),
             clock=self.clock,
             rng=self.rng,
             slow_start=upstream.slow_start,
@@ -183,6 +189,10 @@ class Builder:
         self, route: config.Route, upstreams: Mapping[str, Upstream], shared: dict[str, Breaker], lease: float
     ) -> Route:
         upstream = upstreams[route.upstream]
+        breaker = self._breaker(route, upstream, lease, shared)
+        kept = self.before.route(route, upstreams)
+        if kept is not None and kept.breaker is breaker:
+            return kept
         observer = self.observer.route(route.name)
         built = Route(
             name=route.name,
@@ -192,9 +202,9 @@ class Builder:
             idle=route.timeout.idle,
             upgrades=frozenset(name.encode() for name in route.upgrade),
             critical=route.critical,
-            rate_limit=self._rate_limit(route.rate_limit),
-            bulkhead=self._bulkhead(route.bulkhead),
-            breaker=self._breaker(route, lease, shared),
+            rate_limit=self.before.rate_limit(route) or self._rate_limit(route.rate_limit),
+            bulkhead=self.before.bulkhead(route) or self._bulkhead(route.bulkhead),
+            breaker=breaker,
             retry=self._retry(route.retry, upstream),
             expect=_expect(route.expect),
             ladder=tuple(_rung(rung, upstreams, _unseen(upstream)) for rung in route.fallback),
@@ -226,14 +236,24 @@ class Builder:
             clock=self.clock,
         )
 
-    def _breaker(self, route: config.Route, lease: float, shared: dict[str, Breaker]) -> Breaker | None:
+    def _breaker(
+        self, route: config.Route, upstream: Upstream, lease: float, shared: dict[str, Breaker]
+    ) -> Breaker | None:
         asked = route.breaker
         if not asked.enabled:
             return None
         if asked.share == "upstream" and route.upstream in shared:
             return shared[route.upstream]
+        breaker = self.before.breaker(route, upstream) or self._new_breaker(asked, lease)
+        breaker.lease = lease
+        breaker.report_to(self.observer.route(route.name).breaker_changed)
+        if asked.share == "upstream":
+            shared[route.upstream] = breaker
+        return breaker
+
+    def _new_breaker(self, asked: config.Breaker, lease: float) -> Breaker:
         slow = asked.slow_calls
-        breaker = Breaker(
+        return Breaker(
             consecutive_failures=asked.consecutive_failures,
             failure_ratio=asked.failure_ratio,
             window=asked.window,
@@ -249,11 +269,8 @@ class Builder:
             dry_run=asked.dry_run,
             clock=self.clock,
             rng=self.rng,
-            on_change=self.observer.route(route.name).breaker_changed,
+            on_change=_unheard,
         )
-        if asked.share == "upstream":
-            shared[route.upstream] = breaker
-        return breaker
 
     def _retry(self, asked: config.Retry, upstream: Upstream) -> Retry:
         return Retry(
@@ -276,33 +293,14 @@ def _delay(after: float | str) -> Delay:
     return Tail() if isinstance(after, str) else Delay(after)
 
 
+def _unheard(old: str, new: str, open_for: float) -> None:
+    """Until its breaker has a route."""
+
+
 def _health(asked: config.HealthCheck | None) -> Health | None:
     if asked is None:
         return None
     return Health(unhealthy_after=asked.unhealthy_after, healthy_after=asked.healthy_after)
-
-
-def _budgets(loaded: config.Config) -> dict[str, tuple[float, float]]:
-    """Ratio and retries per second of each upstream's budget: the strictest that a route to it asks for."""
-    budgets: dict[str, tuple[float, float]] = {}
-    for route in loaded.routes:
-        asked = route.retry.budget
-        ratio, per_second = budgets.get(route.upstream, (asked.ratio, asked.per_second))
-        budgets[route.upstream] = min(ratio, asked.ratio), min(per_second, asked.per_second)
-    return budgets
-
-
-def _leases(loaded: config.Config) -> dict[str, float]:
-    """How long a probe of each route's breaker may take: as long as the slowest attempt of those that share it."""
-    shared: dict[str, float] = {}
-    for route in loaded.routes:
-        if route.breaker.share == "upstream":
-            shared[route.upstream] = max(route.timeout.attempt, shared.get(route.upstream, 0.0))
-    return {
-        route.name: LEASE_SLACK
-        + (shared[route.upstream] if route.breaker.share == "upstream" else route.timeout.attempt)
-        for route in loaded.routes
-    }
 
 
 def _match(route: config.Route) -> Match:

@@ -32,7 +32,7 @@ _log = logging.getLogger("sidecar")
 class Check:
     """Asks one endpoint of an upstream, for `timeout` seconds at most, with the `waits` of `interval` between."""
 
-    __slots__ = ("_clock", "_dialer", "_interval", "_request", "_rng", "_target", "_timeout", "_upstream", "name")
+    __slots__ = ("_clock", "_dialer", "_interval", "_request", "_rng", "_target", "_timeout", "name", "upstream")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Check:
         rng: Random,
     ) -> None:
         self.name = f"check {target.name}"
-        self._upstream = upstream
+        self.upstream = upstream
         self._target = target
         self._dialer = dialer
         self._request = request_bytes(target, path)
@@ -60,7 +60,7 @@ class Check:
         """Until it is cancelled."""
         for wait in waits(self._interval, self._rng):
             await asyncio.sleep(wait)
-            if self._upstream.checked(self._target, await self.ask()):
+            if self.upstream.checked(self._target, await self.ask()):
                 self._tell()
 
     async def ask(self) -> str:
@@ -94,8 +94,8 @@ class Check:
     def _tell(self) -> None:
         health = self._target.health
         assert health is not None
-        fields = {"event": "health", "upstream": self._upstream.name, "endpoint": self._target.name}
-        text = f"upstream {self._upstream.name}: {self._target.name} is"
+        fields = {"event": "health", "upstream": self.upstream.name, "endpoint": self._target.name}
+        text = f"upstream {self.upstream.name}: {self._target.name} is"
         if health.well:
             _log.info("%s healthy", text, extra={"fields": {**fields, "healthy": True}})
         else:
@@ -108,15 +108,24 @@ class Checks:
 
     def __init__(self, checks: Iterable[Check]) -> None:
         self._checks = tuple(checks)
-        self._running: list[asyncio.Task[None]] = []
+        self._running: dict[Check, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begins to ask."""
-        self._running = [tasks.spawn(check.run(), name=check.name) for check in self._checks]
+        self._running = {check: tasks.spawn(check.run(), name=check.name) for check in self._checks}
+
+    def become(self, checks: Iterable[Check]) -> None:
+        """Asks these from now on: those that are asked already go on, others that were asked are broken off."""
+        self._checks = tuple(checks)
+        for check in self._running.keys() - set(self._checks):
+            self._running.pop(check).cancel()
+        for check in self._checks:
+            if check not in self._running:
+                self._running[check] = tasks.spawn(check.run(), name=check.name)
 
     def stop(self) -> None:
         """Asks no more; what is under way is broken off."""
-        for task in self._running:
+        for task in self._running.values():
             task.cancel()
         self._running.clear()
 

@@ -33,6 +33,11 @@ class Kept:
         if self.disk is not None and not await asyncio.to_thread(self.disk.open, READ_WITHIN):
             _log.warning("last known good: not all read within %g s; serving meanwhile", READ_WITHIN)
 
+    def follow(self, loaded: config.Config) -> None:
+        """Other routes may serve older answers. The store itself stays as it was opened."""
+        if self.disk is not None:
+            self.disk.keep_for(_oldest(loaded))
+
     async def close(self) -> None:
         """Writes what is not written yet."""
         if self.disk is not None:

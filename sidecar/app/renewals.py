@@ -27,6 +27,10 @@ class Renewals:
         if renewal.files:
             self._watched.append((what, renewal, then))
 
+    def clear(self) -> None:
+        """Looks at none, until it is told to watch again. What each has seen of its files, it remembers itself."""
+        self._watched.clear()
+
     def look(self) -> None:
         """To be called every `LOOK_EVERY` seconds."""
         for what, renewal, then in self._watched:

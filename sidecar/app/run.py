@@ -1,4 +1,7 @@
-"""Serving a configuration until a signal says otherwise: SIGTERM drains, SIGINT or a second SIGTERM ends at once."""
+"""Serving a configuration until a signal says otherwise.
+
+SIGTERM drains, SIGINT or a second SIGTERM ends at once, SIGHUP reads the configuration anew.
+"""
 
 import asyncio
 import logging
@@ -54,7 +57,7 @@ async def serve(loaded: config.Config, *, on_ready: Callable[[], None] | None = 
         if on_ready is not None:
             on_ready()
         await asked.wait()
-        await service.drain(loaded.drain.timeout, loaded.drain.quiet)
+        await service.drain(service.drains.timeout, service.drains.quiet)
     finally:
         await service.stop()
     _log.info("ended")  # not when it could not start: that is one line, and not this one
@@ -73,5 +76,4 @@ def _on_signals(service: Service, asked: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    # Its default would end the process, and operators send it to everything that has a configuration.
-    loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP: reloading is not yet supported")
+    loop.add_signal_handler(signal.SIGHUP, service.reload)

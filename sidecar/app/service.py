@@ -14,16 +14,22 @@ from typing import Any, Final
 
 from sidecar import config
 from sidecar.admin import front
-from sidecar.admin.actions import Actions
+from sidecar.admin.actions import Actions, Told
 from sidecar.admin.guard import Guard
 from sidecar.admin.status import Status
 from sidecar.admin.views import Views
-from sidecar.app.bind import CannotStart, bind, binding
-from sidecar.app.build import Builder, Built
+from sidecar.app import systemd, watch
+from sidecar.app.bind import CannotStart, binding
+from sidecar.app.build import Builder
+from sidecar.app.built import Built
+from sidecar.app.doors import Doors
 from sidecar.app.health import Checks
 from sidecar.app.kept import Kept
 from sidecar.app.notify import TICK_EVERY, Notifier
+from sidecar.app.reload import Reload
 from sidecar.app.renewals import LOOK_EVERY, Renewals
+from sidecar.app.reuse import Before
+from sidecar.app.succession import Succession, limit
 from sidecar.app.tracing import Tracing
 from sidecar.clock import MONOTONIC, WALL
 from sidecar.policy.endpoints import Upstream
@@ -39,7 +45,6 @@ from sidecar.telemetry.prometheus import Prometheus
 from sidecar.telemetry.rates import EVERY as RATES_EVERY
 from sidecar.telemetry.rates import Rates
 from sidecar.telemetry.watched import Watch
-from sidecar.wire.listener import Listener
 from sidecar.wire.pool import Pool
 from sidecar.wire.shared import Server
 from sidecar.wire.timers import Timers
@@ -50,6 +55,9 @@ SWEEP_EVERY: Final = 0.5
 """Seconds between two looks at what has been idle too long."""
 SUMMARY_EVERY: Final = 10.0
 """Seconds between two summaries of what was refused."""
+
+_ASK_EVERY: Final = 0.5
+"""Seconds, in a drain, between two looks at who else listens here by now, and at who has connected since."""
 
 _log = logging.getLogger("sidecar")
 
@@ -69,10 +77,11 @@ class Service:
         self._kept = Kept(loaded)
         self._renewals = Renewals()
         self._tracing = Tracing(loaded.tracing, self._rng, self._prometheus)
-        self._watch = Watch(lambda: self._built.routes, self._prometheus)
         self._built = self._build()
+        subjects = Watch(self._built.routes, self._prometheus)
         self._ejections = Ejections(self._upstreams, journal=self._journal, clock=MONOTONIC)
-        self._notifier = Notifier(loaded.notify, subjects=self._watch, journal=self._journal, rng=self._rng)
+        self._notifier = Notifier(loaded.notify, subjects=subjects, journal=self._journal, rng=self._rng)
+        self._actions = self._make_actions()
         self._checks = Checks(self._built.checks)
         self._gateway = Gateway(
             router=self._built.router,
@@ -85,16 +94,19 @@ class Service:
             wall=WALL,
             tracer=self._tracing.tracer,
         )
-        self._server = self._make_server()
+        self._server = Server(responder=self._gateway, clock=MONOTONIC)
+        limit(self._server, loaded)
+        self._doors = Doors(self._server, systemd.inherited())
+        self._reload = self._make_reload()
+        self._watch()
         self._events = Events(
             self._prometheus,
             access_log=self._access_log,
             handshakes=self._handshake_failures,
             journal=self._journal,
             escalate_after=loaded.log.escalate_after,
-            broken=self._watch.broken,
+            broken=subjects.broken,
         )
-        self._listeners: list[Listener] = []
         self._admin: front.Running | None = None
         self._ticks: list[asyncio.TimerHandle] = []
         self._draining = False
@@ -105,7 +117,7 @@ class Service:
     @property
     def addresses(self) -> list[str]:
         """Where callers are taken, as bound."""
-        return [listener.address for listener in self._listeners]
+        return [listener.address for listener in self._doors.listeners]
 
     @property
     def admin_address(self) -> str:
@@ -113,11 +125,16 @@ class Service:
         asked = self._config.admin.listen
         return f"{_bracketed(asked.host)}:{self._admin.port}" if self._admin is not None else ""
 
+    @property
+    def drains(self) -> config.Drain:
+        """How its end is to be, as the configuration says now."""
+        return self._config.drain
+
     def why_not_ready(self) -> str:
         """Empty when ready. The health of upstreams has no say: a sidecar is ready to answer for them."""
         if self._draining:
             return DRAINING
-        return "" if self._listeners else "starting"
+        return "" if self._doors.listeners else "starting"
 
     # Its life.
 
@@ -128,11 +145,10 @@ class Service:
             CannotStart: an address can't be bound.
         """
         await self._kept.open()
-        for asked in self._config.listen:
-            listener, renewal = await bind(asked, self._server)
-            self._listeners.append(listener)
-            if renewal is not None:
-                self._renewals.watch(f"listener {listener.address}", renewal)
+        self._doors.follow(await self._doors.plan(self._config.listen))
+        self._watch()
+        for name in self._doors.unasked():
+            _log.warning("a socket was handed in for %s, and the configuration does not listen there", name)
         self._checks.start()
         self._every(FLUSH_EVERY, self._access_log.flush)
         self._every(SWEEP_EVERY, self._sweep)
@@ -142,26 +158,39 @@ class Service:
         self._every(TICK_EVERY, self._ejections.look)
         self._every(TICK_EVERY, self._notifier.tick)
         self._every(RATES_EVERY, self._rates.tick)
-        self._prometheus.config_loaded(ok=True)
+        self._every(watch.LOOK_EVERY, self._reload.look)
+        self._reload.begin()
         await self._start_admin()
         self._tracing.start()
         _settle_memory()
+        systemd.tell(systemd.READY)
 
     async def drain(self, timeout: float, quiet: float) -> None:  # noqa: ASYNC109 - a bound to a whole loop
         """Stops being ready, and serves what still comes until nothing has come for `quiet` seconds, or `timeout`."""
         self._draining = True
+        self._reload.end()
+        systemd.tell(systemd.STOPPING)
+        self._journal.add("drain", "", f"draining: serving for up to {timeout:g} s more", timeout=timeout)
         _log.info("draining: serving for up to %g s more", timeout)
         ends = MONOTONIC() + timeout
-        quiet_since = MONOTONIC()
+        quiet_since = asked = MONOTONIC()
         seen = self._gateway.accepted
+        await self._doors.hand_over()
         while MONOTONIC() < ends and not self._hurry:
             now = MONOTONIC()
+            if now - asked >= _ASK_EVERY:
+                asked = now
+                await self._doors.hand_over()
             if self._gateway.active or self._gateway.accepted != seen:
                 seen = self._gateway.accepted
                 quiet_since = now
             elif now - quiet_since >= quiet:
                 break
             await asyncio.sleep(min(0.05, quiet / 4))
+
+    def reload(self) -> None:
+        """Reads the configuration anew, soon."""
+        self._reload.soon()
 
     def hurry(self) -> None:
         """Ends a drain at once, also one that has not begun."""
@@ -172,8 +201,7 @@ class Service:
         self._checks.stop()
         for tick in self._ticks:
             tick.cancel()
-        for listener in self._listeners:
-            listener.close()
+        self._doors.close()
         for route in self._built.routes:
             if route.bulkhead is not None:  # or each that is dropped would let the next in, to be cut off in its turn
                 route.bulkhead.close()
@@ -213,17 +241,51 @@ class Service:
 
     def _build(self) -> Built:
         try:
-            built = Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng).build(self._config)
+            return self._builder(Before()).build(self._config)
         except (OSError, ValueError) as error:
             raise CannotStart(str(error)) from None
-        self._actions = Actions(
-            routes=built.routes,
+
+    def _builder(self, before: Before) -> Builder:
+        return Builder(observer=self._prometheus, clock=MONOTONIC, rng=self._rng, before=before)
+
+    def _make_actions(self) -> Actions:
+        return Actions(
+            routes=self._built.routes,
             guard=Guard(self._config.admin.listen.host, self._config.admin.token),
             drain=self._withdraw,
             clock=MONOTONIC,
             rng=self._rng,
+            reload=self._asked_to_reload,
             note=self._journal.add,
         )
+
+    def _make_reload(self) -> Reload:
+        succession = Succession(
+            built=self._built,
+            builder=self._builder,
+            gateway=self._gateway,
+            server=self._server,
+            doors=self._doors,
+            checks=self._checks,
+            actions=self._actions,
+            access_log=self._access_log,
+            kept=self._kept,
+            then=self._follow,
+        )
+        return Reload(self._config, take=succession, prometheus=self._prometheus, journal=self._journal, wall=WALL)
+
+    async def _asked_to_reload(self) -> Told:
+        return await self._reload.asked()
+
+    def _follow(self, loaded: config.Config) -> None:
+        """Everything serves `loaded`: what shows and watches it comes after."""
+        self._config = loaded
+        self._notifier.change(loaded.notify)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Shows and watches what there is now, in place of what was there before."""
+        built = self._built
         gauges.show(
             self._prometheus,
             routes=built.routes,
@@ -237,35 +299,23 @@ class Service:
             admin_actions=self._actions.counts,
             notifications=self._notifications,
         )
+        self._renewals.clear()
+        for listener, renewal in self._doors.renewals:
+            self._renewals.watch(f"listener {listener.address}", renewal)
         for renewal, names in built.renewals.items():
             pools = [pool for name in names for pool in built.pools[name]]
             self._renewals.watch(f"upstream {', '.join(names)}", renewal, partial(_renew, pools))
-        return built
 
     def _handshake_failures(self) -> dict[str, tuple[int, str]]:
         """How many there were, and why the last one was, by the listener's address."""
-        found = {listener.address: listener.tls for listener in self._listeners}
+        found = {listener.address: listener.tls for listener in self._doors.listeners}
         return {name: (tls.failures, tls.last_failure) for name, tls in found.items() if tls is not None}
 
     def _upstreams(self) -> Iterable[Upstream]:
         return self._built.upstreams.values()
 
     def _notifications(self) -> Iterator[tuple[Sequence[str], float]]:
-        return self._notifier.counts()  # made later than what asks for it
-
-    def _make_server(self) -> Server:
-        limits = self._config.limits
-        return Server(
-            responder=self._gateway,
-            clock=MONOTONIC,
-            header_bytes=limits.header_bytes,
-            headers=limits.headers,
-            body=limits.body,
-            max_connections=limits.connections,
-            header_timeout=limits.header_timeout,
-            idle_timeout=limits.idle_timeout,
-            body_rate=limits.body_rate,
-        )
+        return self._notifier.counts()
 
     async def _start_admin(self) -> None:
         await asyncio.to_thread(self._prometheus.load)
@@ -281,6 +331,7 @@ class Service:
             clock=MONOTONIC,
             rates=self._rates,
             journal=self._journal,
+            config=self._reload.status,
         )
         views = Views(
             ready=self.why_not_ready,
@@ -299,6 +350,8 @@ class Service:
 
     def _withdraw(self) -> None:
         """Readiness alone: whoever leads callers here stops, and a signal ends it when they are gone."""
+        if not self._draining:
+            self._journal.add("drain", "", "not ready any more, as asked on the admin port; calls are served as before")
         self._draining = True
 
     def _effective(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ printed); 1: warnings, with --strict; 2: errors.
 import argparse
 import json
 
-from sidecar.config import Config, ConfigError, Finding, lint, load
+from sidecar.config import Config, ConfigError, Finding, line_of, lint, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +29,6 @@ def main(args: argparse.Namespace) -> int:
     if any(finding.severity == "error" for finding in findings):
         return 2
     return 1 if findings and args.strict else 0
-
-
-def line_of(file: str, finding: Finding) -> str:
-    """A finding as one line: `file:line:col: error[code]: path: message`."""
-    place = f"{file}:{finding.line}:{finding.column}"
-    return f"{place}: {finding.severity}[{finding.code}]: {finding.path}: {finding.message}"
 
 
 def _print_problems(error: ConfigError, style: str) -> None:

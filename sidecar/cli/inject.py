@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import __version__, config
-from sidecar.cli.check import line_of
+from sidecar.config import line_of
 from sidecar.config.schemas import Schema
 from sidecar.inject import Done, ManifestError, Settings, inject, undo
 from sidecar.inject.container import CONFIG_FILE

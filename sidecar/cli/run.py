@@ -5,7 +5,6 @@ import sys
 
 from sidecar import config
 from sidecar.app.run import run
-from sidecar.cli.check import line_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,5 +34,5 @@ def _lint(loaded: config.Config) -> bool:
     """Prints what the lint found; True if some of it must stop us."""
     findings = config.lint(loaded)
     for finding in findings:
-        print(line_of(loaded.file, finding), file=sys.stderr)
+        print(config.line_of(loaded.file, finding), file=sys.stderr)
     return any(finding.severity == "error" for finding in findings)

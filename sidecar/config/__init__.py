@@ -11,7 +11,7 @@ translate.
 import sidecar.config.lean  # noqa: F401 - before pydantic is
 
 # isort: split
-from sidecar.config.lint import Finding, lint
+from sidecar.config.lint import Finding, line_of, lint
 from sidecar.config.load import load, parse
 from sidecar.config.model import Config
 from sidecar.config.policies import Backoff, Breaker, Budget, Bulkhead, RateLimit, Retry, Timeout
@@ -31,6 +31,7 @@ from sidecar.config.process import (
 )
 from sidecar.config.route import Answer, Expect, Match, Rewrite, Route, Rung, Static
 from sidecar.config.secret import Secret
+from sidecar.config.sources import Sources
 from sidecar.config.tracing import Tracing
 from sidecar.config.upstream import Ejection, Endpoint, HealthCheck, Pool, Tls, Upstream
 
@@ -66,12 +67,14 @@ __all__ = [
     "Route",
     "Rung",
     "Secret",
+    "Sources",
     "State",
     "Static",
     "Timeout",
     "Tls",
     "Tracing",
     "Upstream",
+    "line_of",
     "lint",
     "load",
     "parse",

@@ -58,8 +58,17 @@ FilePath = Annotated[str, PlainValidator(_certificate), WithJsonSchema({"type": 
 """A file that can be read now; relative to the configuration's directory."""
 
 
+def noted(written: str, info: ValidationInfo, limit: int, content: bytes | None) -> None:
+    """Tells whoever loads the configuration that it depends on that file. `content`: None if it cannot be read."""
+    context = info.context or {}
+    if "sources" in context:
+        context["sources"].note(str(Path(context.get("directory", "."), written)), limit, content)
+
+
 def _content(written: str, info: ValidationInfo) -> str:
+    noted(written, info, _MAX_SECRET + 1, None)
     _, raw = _opened(written, info)
+    noted(written, info, _MAX_SECRET + 1, raw)
     if len(raw) > _MAX_SECRET:
         raise ValueError(f"{shown(written)} is larger than {_MAX_SECRET // 1024} KiB")
     try:

@@ -59,6 +59,12 @@ def lint(config: Config) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.line, finding.column, finding.path, finding.code))
 
 
+def line_of(file: str, finding: Finding) -> str:
+    """A finding as one line: `file:line:col: error[code]: path: message`."""
+    place = f"{file}:{finding.line}:{finding.column}"
+    return f"{place}: {finding.severity}[{finding.code}]: {finding.path}: {finding.message}"
+
+
 def _error(config: Config, code: str, path: Path, message: str) -> Finding:
     return Finding(code, "error", config.path(path), *config.place(path), message)
 

@@ -16,31 +16,43 @@ from sidecar.config.model import Config
 from sidecar.config.outside import with_addresses
 from sidecar.config.problem import ConfigError, Path, Problem
 from sidecar.config.reader import MAX_BYTES, read
+from sidecar.config.sources import Sources
 
 _SHOWN: Final = 100
 """Problems that are listed; a file with more of them is some other kind of file."""
 
 
-def load(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: str | os.PathLike[str], *, env: Mapping[str, str] = os.environ, sources: Sources | None = None
+) -> Config:
     """Reads, checks and returns the configuration in the file at `path`.
 
-    `env`: what `${VAR}` stands for. Relative paths in the file count from its own directory.
+    `env`: what `${VAR}` stands for. Relative paths in the file count from its own directory. `sources`: learns of
+    every file that is read, also where that fails.
 
     Raises:
         ConfigError: everything that is wrong, in file order. No other exception leaves this function.
     """
     file = os.fspath(path)
+    sources = Sources() if sources is None else sources
     try:
         with open(file, "rb") as stream:  # noqa: PTH123 - a path with a NUL must fail here, inside the try
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
+        sources.note(file, MAX_BYTES + 1, None)
         why = (error.strerror if isinstance(error, OSError) else None) or "not a usable name"
         raise ConfigError([Problem(file, 1, 1, "", f"cannot be read: {why}")]) from None
-    return parse(raw, file=file, env=env)
+    sources.note(file, MAX_BYTES + 1, raw)
+    return parse(raw, file=file, env=env, sources=sources)
 
 
 def parse(
-    raw: bytes, *, file: str = "<config>", env: Mapping[str, str] = os.environ, elsewhere: bool = False
+    raw: bytes,
+    *,
+    file: str = "<config>",
+    env: Mapping[str, str] = os.environ,
+    elsewhere: bool = False,
+    sources: Sources | None = None,
 ) -> Config:
     """The same from bytes. `file`: the name for messages, whose directory is that of relative paths.
 
@@ -51,18 +63,22 @@ def parse(
     """
     document = read(raw, file=file, env=env)
     data = with_addresses(with_defaults(document), file=file, env=env)
-    config, complaints = _validated(document, data, elsewhere=elsewhere)
+    sources = Sources() if sources is None else sources
+    config, complaints = _validated(document, data, sources, elsewhere=elsewhere)
     found = [*document.problems.values(), *complaints, *islice(references.problems(document, data), _SHOWN + 1)]
     if config is not None and not found:
         found.extend(_shared_breakers(document, config))
     if config is None or found:
         raise ConfigError(_sorted(found))
     config._document = document  # noqa: SLF001 - set once, by the only maker
+    config._sources = sources  # noqa: SLF001 - the same
     return config
 
 
-def _validated(document: Document, data: Any, *, elsewhere: bool) -> tuple[Config | None, Iterable[Problem]]:
-    context = {"directory": FilePath(document.file).parent, "elsewhere": elsewhere}
+def _validated(
+    document: Document, data: Any, sources: Sources, *, elsewhere: bool
+) -> tuple[Config | None, Iterable[Problem]]:
+    context = {"directory": FilePath(document.file).parent, "elsewhere": elsewhere, "sources": sources}
     try:
         return Config.model_validate(data, context=context), ()
     except ValidationError as error:

@@ -11,6 +11,7 @@ from sidecar.config.fields import Name
 from sidecar.config.problem import Path, Place, path_text
 from sidecar.config.process import AccessLog, Admin, Caller, Drain, Limits, Listens, Log, Notify, State
 from sidecar.config.route import Defaults, Route
+from sidecar.config.sources import Sources
 from sidecar.config.tracing import Tracing
 from sidecar.config.upstream import Upstream
 
@@ -47,6 +48,7 @@ class Config(Model):
     tracing: Tracing | None = setting(None, "Export of spans.")
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("<config>"))
+    _sources: Sources = PrivateAttr(default_factory=Sources)
 
     def place(self, path: Path) -> Place:
         """Where in the file the value stands; of a default, the nearest written value around it."""
@@ -60,3 +62,8 @@ class Config(Model):
     def file(self) -> str:
         """The name of the file it was read from."""
         return self._document.file
+
+    @property
+    def sources(self) -> Sources:
+        """Every file that was read for it, and what was in it then; none if it was not read from a file."""
+        return self._sources

@@ -75,10 +75,17 @@ class Listen(Address):
         None, "Who may connect to a unix socket: the mode of its file, in quotes; '0660' if absent."
     )
 
+    reuse_port: Flag = setting(
+        default=False,
+        description="Another process may listen here too, if it says the same: at its end this one hands over to it.",
+    )
+
     @model_validator(mode="after")
     def _of_a_file(self) -> "Listen":
         if self.mode is not None and self.path is None:
             raise ValueError("mode is for unix sockets: leave it out")
+        if self.reuse_port and self.path is not None:
+            raise ValueError("reuse_port is for host:port: leave it out")
         return self
 
     @property

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from sidecar.config.files import readable
+from sidecar.config.files import noted, readable
 from sidecar.config.scalars import shown
 
 MAX_BYTES: Final = 1024 * 1024
@@ -32,9 +32,12 @@ class Schema:
 
 
 def _schema(value: Any, info: ValidationInfo) -> Schema:
+    if isinstance(value, str):
+        noted(value, info, MAX_BYTES + 1, None)
     path = readable(value, info)
     with Path(path).open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
+    noted(value, info, MAX_BYTES + 1, content)
     if len(content) > MAX_BYTES:
         raise ValueError(f"{shown(value)} is larger than {MAX_BYTES // 1024} KiB")
     try:

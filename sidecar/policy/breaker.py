@@ -152,7 +152,6 @@ class Breaker:
         "_generation",
         "_held_until",
         "_jitter",
-        "_lease",
         "_machine",
         "_minimum",
         "_open_for",
@@ -167,6 +166,7 @@ class Breaker:
         "_successes",
         "_until",
         "_window",
+        "lease",
         "left_closed",
         "since",
     )
@@ -201,7 +201,7 @@ class Breaker:
         self._jitter = jitter
         self._probes = probes
         self._successes = successes_to_close
-        self._lease = lease
+        self.lease = lease
         self._dry_run = dry_run
         self._clock = clock
         self._rng = rng
@@ -261,6 +261,10 @@ class Breaker:
             self._held_until = float("-inf")
             self._until = min(self._until, self._clock())
 
+    def report_to(self, on_change: OnChange) -> None:
+        """Tells this one of its moves from now on."""
+        self._machine.report_to(on_change)
+
     def admit(self) -> Permit | None:
         """Leave for one attempt, or None: refused."""
         if self._closed:
@@ -286,7 +290,7 @@ class Breaker:
             self._probing = [probe for probe in self._probing if now < probe.expires]
             if len(self._probing) >= self._probes:
                 return self._refuse()
-        probe = Probe(self, self._generation, now + self._lease)
+        probe = Probe(self, self._generation, now + self.lease)
         self._probing.append(probe)
         return probe
 

@@ -83,27 +83,28 @@ class _Announcer(pybreaker.CircuitBreakerListener):
 
     def __init__(self, storage: Storage, on_change: OnChange) -> None:
         self._storage = storage
-        self._on_change = on_change
+        self.on_change = on_change
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:  # noqa: ARG002 - pybreaker's signature
         old, new = _WORDS[old_state.name], _WORDS[new_state.name]
         with suppress(Exception):
-            self._on_change(old, new, self._storage.open_for if new == OPEN else 0.0)
+            self.on_change(old, new, self._storage.open_for if new == OPEN else 0.0)
 
 
 class Machine:
     """A state holder that moves where it is told to, and tells its listener."""
 
-    __slots__ = ("_breaker", "_moves", "storage")
+    __slots__ = ("_announcer", "_breaker", "_moves", "storage")
 
     def __init__(self, *, fail_max: int, reset_timeout: float, success_threshold: int, on_change: OnChange) -> None:
         self.storage = Storage()
+        self._announcer = _Announcer(self.storage, on_change)
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=fail_max,
             reset_timeout=reset_timeout,
             success_threshold=success_threshold,
             state_storage=self.storage,
-            listeners=[_Announcer(self.storage, on_change)],
+            listeners=[self._announcer],
         )
         self._moves: dict[str, Callable[[], object]] = {
             CLOSED: self._breaker.close,
@@ -115,6 +116,10 @@ class Machine:
     def state(self) -> str:
         """closed, open or half_open."""
         return _WORDS[self.storage.state]
+
+    def report_to(self, on_change: OnChange) -> None:
+        """Another listener, in place of the one before."""
+        self._announcer.on_change = on_change
 
     def move(self, state: str) -> None:
         """Enters `state`. pybreaker resets the counters that belong to it.

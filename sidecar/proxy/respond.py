@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar.policy.answer import Answer
 from sidecar.policy.last_known_good import Stored
-from sidecar.policy.reasons import REASONS, TOO_MANY_CONNECTIONS
+from sidecar.policy.reasons import DRAINING, REASONS, TOO_MANY_CONNECTIONS
 from sidecar.proxy.dates import date_line
 from sidecar.wire.encode import STATUS_LINES
 from sidecar.wire.errors import BadRequest
@@ -175,7 +175,7 @@ def rejection(error: BadRequest, request_id: bytes, date: bytes, attempts: int =
         proxy_status(error.reason),
         b"X-Request-Id: " + request_id + b"\r\n",
         b"X-Sidecar-Attempts: %d\r\n" % attempts if attempts else b"",
-        _SOON if error.reason == TOO_MANY_CONNECTIONS else b"",
+        _SOON if error.reason in {TOO_MANY_CONNECTIONS, DRAINING} else b"",
         _ALLOW if error.status == 405 else b"",  # RFC 9110 section 15.5.6
         date,
         b"Content-Length: %d\r\n" % len(body),

@@ -90,6 +90,10 @@ class DiskStore:
         """Reads the file, for at most so many seconds. False: it is still being read, and answers go on coming in."""
         return self._writer.begin(within)
 
+    def keep_for(self, max_age: float) -> None:
+        """Seconds after which no route would serve an answer, from now on."""
+        self._writer.max_age = max_age
+
     def close(self, within: float) -> None:
         """Writes what waits, as far as that many seconds allow."""
         self._writer.end(within)

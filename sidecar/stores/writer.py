@@ -53,7 +53,7 @@ class Writer:
         self._store = store
         self._path = path
         self._max_bytes = max_bytes
-        self._max_age = max_age
+        self.max_age = max_age
         self._wall = wall
         self._clock = clock
         self._retry = retry
@@ -135,7 +135,7 @@ class Writer:
         for key, stored in answers:
             if stored is None:
                 damaged.append(key)
-            elif now - self._max_age <= stored.stored_at <= now + SKEW and not self._store.put_below(key, stored):
+            elif now - self.max_age <= stored.stored_at <= now + SKEW and not self._store.put_below(key, stored):
                 break
         return damaged
 
@@ -204,7 +204,7 @@ class Writer:
         now = self._wall()
         if used := self._store.take_used():
             database.write((), (), used, now)
-        database.expire(now - self._max_age, now + SKEW)
+        database.expire(now - self.max_age, now + SKEW)
         database.trim(self._max_bytes)
 
     # When the file fails.

@@ -31,9 +31,11 @@ class AccessLog:
     __slots__ = (
         "_buffer",
         "_date",
+        "_dropped",
         "_escape",
         "_headers",
         "_make",
+        "_path",
         "_redact",
         "_redacted",
         "_rng",
@@ -61,27 +63,22 @@ class AccessLog:
         wall: Clock = WALL,
         rng: Random | None = None,
     ) -> None:
-        self._make, self._escape, same, self._spell = FORMATS[format]
-        names = USUAL if redact is None else tuple(redact)
-        self._same = same(redact_query or bool(names))
-        self._redact = redact_query
-        self._redacted = Redaction(names)
-        self._headers = {name.lower().encode(): name for name in headers}
-        self._sample = sample
+        self._dress(format=format, sample=sample, redact_query=redact_query, redact=redact, headers=headers)
         self._wall = wall
         self._rng = rng or Random()  # noqa: S311 - which lines are kept is no secret
-        self._templates: dict[Key, bytes] = {}
         self._since = self._until = 0.0
         self._stamp = b""
         self._second = -1
         self._date = b""
+        self._path = path
+        self._dropped = 0
         self._sink = Sink(1 if path == "-" else path)
         self._buffer = self._sink.buffer
 
     @property
     def dropped(self) -> int:
         """Lines that were lost, because nobody read them or the disk was full."""
-        return self._sink.dropped
+        return self._dropped + self._sink.dropped
 
     @property
     def failure(self) -> str:
@@ -148,9 +145,51 @@ class AccessLog:
         """Opens the file anew after it was rotated away. Raises OSError if it cannot; the old one goes on."""
         self._sink.reopen()
 
+    def change(
+        self,
+        path: str,
+        *,
+        format: Format,  # noqa: A002 - the YAML key
+        sample: float,
+        redact_query: bool,
+        redact: Iterable[str] | None = None,
+        headers: Iterable[str] = (),
+    ) -> None:
+        """Goes on as these say; a file that stays the same is opened anew (see `reopen`).
+
+        Raises OSError, and nothing has changed, if the path cannot be opened.
+        """
+        if path == self._path:
+            self._sink.reopen()
+        else:
+            sink = Sink(1 if path == "-" else path)
+            self._sink.close()
+            self._dropped += self._sink.dropped
+            self._sink, self._path = sink, path
+            self._buffer = sink.buffer
+        self._dress(format=format, sample=sample, redact_query=redact_query, redact=redact, headers=headers)
+
     def close(self) -> None:
         """Writes the last lines, waiting a fifth of a second at most for a reader that is behind."""
         self._sink.close()
+
+    def _dress(
+        self,
+        *,
+        format: Format,  # noqa: A002 - the YAML key
+        sample: float,
+        redact_query: bool,
+        redact: Iterable[str] | None,
+        headers: Iterable[str],
+    ) -> None:
+        self._make, self._escape, same, self._spell = FORMATS[format]
+        names = USUAL if redact is None else tuple(redact)
+        self._same = same(redact_query or bool(names))
+        self._redact = redact_query
+        self._redacted = Redaction(names)
+        self._headers = {name.lower().encode(): name for name in headers}
+        self._sample = sample
+        self._templates: dict[Key, bytes] = {}
 
     def _stamp_at(self, now: float) -> None:
         """Makes the time stamp for the millisecond that has begun: under load, one for dozens of lines."""

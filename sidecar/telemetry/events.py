@@ -180,7 +180,7 @@ class Events:
         for listener, (failed, why) in self._handshakes().items():
             count = failed - self._refused_handshakes.get(listener, 0)
             self._refused_handshakes[listener] = failed
-            if count:
+            if count > 0:  # a listener that was closed and bound again counts from 0
                 text = f"{count} TLS handshakes failed on {listener}, the last one because {why}"
                 _say(logging.WARNING, "handshakes", text, {"listener": listener, "count": count, "last": why})
 

@@ -104,7 +104,7 @@ CONFIG_RELOADS: Final = Family(
     "sidecar_config_reloads_total",
     "counter",
     ("result",),
-    "Times a configuration was loaded, the one at start included: ok or rejected.",
+    "Configurations that were taken while serving (ok), or were not fit to be (rejected).",
 )
 CONFIG_TAKEN: Final = Family(
     "sidecar_config_last_reload_successful",

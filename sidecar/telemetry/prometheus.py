@@ -87,8 +87,12 @@ class Prometheus:
         """Calls `call` at every failure of which more is known than its reason."""
         self._on_explained = call
 
+    def reloads(self) -> Mapping[str, int]:
+        """How many were taken (ok) and rejected."""
+        return self._reloads.by(0)
+
     def config_loaded(self, *, ok: bool) -> None:
-        """A configuration was taken, the one at start included, or was rejected."""
+        """A new configuration was taken, or was rejected."""
         self._reloads["ok" if ok else "rejected",] += 1
         self._is_newest = ok
 

@@ -1,6 +1,6 @@
 """What can be seen of a route from outside: its breaker, and what its callers were given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from sidecar.policy.route import Route
@@ -68,18 +68,18 @@ class WatchedRoute:
 
 
 class Watch:
-    """All routes of the configuration that is served; made anew when `routes` gives another list."""
+    """All routes of the configuration that is served. `routes`: read each time, for a reload changes what is in it."""
 
-    def __init__(self, routes: Callable[[], Sequence[Route]], prometheus: Prometheus) -> None:
+    def __init__(self, routes: Sequence[Route], prometheus: Prometheus) -> None:
         self._routes = routes
         self._prometheus = prometheus
-        self._of: Sequence[Route] | None = None
+        self._of: Sequence[Route] = ()
         self._subjects: Subjects = {}
 
     def __call__(self) -> Subjects:
         """As of now."""
-        routes = self._routes()
-        if routes is not self._of:
+        routes = tuple(self._routes)
+        if routes != self._of:
             self._of = routes
             self._subjects = {route.name: WatchedRoute(route, self._prometheus.route(route.name)) for route in routes}
         return self._subjects

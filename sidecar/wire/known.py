@@ -66,6 +66,12 @@ class KnownRequests:
         self._nameless: dict[bytes, RequestHead] = {}
         self._seen = Seen()
 
+    def forget(self, *, header_bytes: int) -> None:
+        """Starts anew: what was worked out for known heads may be about endpoints that are gone."""
+        self._longest = min(_LONGEST_HEAD, header_bytes)
+        self._blocks.clear()
+        self._nameless.clear()
+
     def recognise(self, data: bytes) -> RequestHead | None:
         """The head that `data` is, if it is nothing but that and its field lines came before. Else it must be parsed.
 

@@ -138,6 +138,10 @@ class Presenting(ssl.SSLContext):
         made.last_failure = ""
         return made
 
+    def present(self, renewal: Renewal) -> None:
+        """Another certificate, for new connections."""
+        self._renewal = renewal
+
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         """As `SSLContext.wrap_bio`."""
         context = self._renewal.context

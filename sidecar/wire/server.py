@@ -50,19 +50,19 @@ class ServerConnection(asyncio.Protocol):
         "_paused",
         "_persistent",
         "_reader",
-        "_responder",
         "_server",
         "_since",
         "_sink",
         "_transport",
         "_unsent",
         "_waits_for",
+        "responder",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._known = server.known
-        self._responder = server.responder
+        self.responder = server.responder
         self._reader = server.reader()
         self._transport: asyncio.Transport
         self._advancing = False
@@ -86,6 +86,10 @@ class ServerConnection(asyncio.Protocol):
             return self._persistent
         # A caller that waits for a 100 may send its body or not after a final answer (RFC 9110 section 10.1.1).
         return not self._expects_continue and 0 < body.left <= DISCARD
+
+    def last(self) -> None:
+        """The answer to come, of which nothing is written yet, is its last."""
+        self._persistent = False
 
     def send_continue(self) -> None:
         """Asks for the body, if the caller waits to be asked. Idempotent."""
@@ -311,7 +315,7 @@ class ServerConnection(asyncio.Protocol):
         self._persistent = head.keep_alive
         self._expects_continue = head.expects_continue
         self._waits_for = _ANSWER
-        sink = self._responder.accept(self, head)
+        sink = self.responder.accept(self, head)
         if self._waits_for == _ANSWER:
             self._sink = sink
             if self._full:
@@ -362,7 +366,7 @@ class ServerConnection(asyncio.Protocol):
     # Ending it.
 
     def _reject(self, error: BadRequest) -> None:
-        self._transport.write(self._responder.reject(self, error))
+        self._transport.write(self.responder.reject(self, error))
         self._linger()
 
     def _linger(self) -> None:

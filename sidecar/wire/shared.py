@@ -45,6 +45,28 @@ class Server:
         parser = self._parser = self._parser or RequestParser(max_headers=self.headers)
         return RequestReader(header_bytes=self.header_bytes, body=self.body, parser=parser, known=self.known)
 
+    def limit(
+        self,
+        *,
+        header_bytes: int,
+        headers: int,
+        body: int,
+        max_connections: int,
+        header_timeout: float,
+        idle_timeout: float,
+        body_rate: float,
+    ) -> None:
+        """Other limits from now on. Connections that are open keep those of a request's size."""
+        self.header_bytes = header_bytes
+        self.headers = headers
+        self.body = body
+        self.max_connections = max_connections
+        self.header_timeout = header_timeout
+        self.idle_timeout = idle_timeout
+        self.body_rate = body_rate
+        self.known.forget(header_bytes=header_bytes)
+        self._parser = None
+
     @property
     def crowded(self) -> bool:
         """Whether there are more connections than there may be."""

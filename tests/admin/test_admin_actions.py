@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from fixtures.policies import World
 
-from sidecar.admin.actions import Actions
+from sidecar.admin.actions import Actions, Told
 from sidecar.admin.front import start
 from sidecar.admin.guard import Guard
 from sidecar.admin.views import Views
@@ -36,7 +36,10 @@ class Desk:
             rng=Random(1),
             wall=lambda: 1_000_000.0 + self.world.now,
             note=self.journal.add,
+            reload=self.reload,
         )
+        self.reloads = 0
+        self.reloaded: Told = 200, {}
         self.session: ClientSession
 
     @property
@@ -48,6 +51,11 @@ class Desk:
     def counted(self) -> dict[Any, float]:
         """By action and result."""
         return dict(self.actions.counts())
+
+    async def reload(self) -> Told:
+        """What a test says."""
+        self.reloads += 1
+        return self.reloaded
 
     def drain(self) -> None:
         """Readiness goes."""
@@ -205,10 +213,25 @@ async def test_a_drain_withdraws_readiness(desk: Desk) -> None:
     assert desk.drains == 1
 
 
-async def test_reload_says_that_it_is_to_come(desk: Desk) -> None:
-    """501, not a 404 that looks like a slip of the keyboard."""
-    code, told = await desk.ask("/reload", {})
-    assert (code, "not yet supported" in told["error"]) == (501, True)
+async def test_a_reload_answers_what_came_of_it(desk: Desk) -> None:
+    """200 and the changes, or 422 and the problems; it takes no keys; each is counted."""
+    desk.reloaded = 200, {"changes": ["route a: added"]}
+    assert await desk.ask("/reload", {}) == desk.reloaded
+    desk.reloaded = 422, {"error": "no", "problems": ["x.yaml:1:1: y"]}
+    assert await desk.ask("/reload", {}) == desk.reloaded
+    assert (await desk.ask("/reload", {"for": "1s"}))[0] == 400
+    assert (desk.reloads, desk.counted["reload", "ok"], desk.counted["reload", "invalid"]) == (2, 1, 2)
+
+
+async def test_what_is_held_survives_other_routes_and_what_is_gone_is_forgotten(desk: Desk) -> None:
+    """After a reload actions are about the routes that there are."""
+    route = desk.guarded
+    await desk.ask("/routes/guarded/breaker", {"state": "open", "for": "1h"})
+    desk.actions.follow(desk.world.routes[1:], Guard("127.0.0.1", None))
+    assert (await desk.ask("/routes/guarded/breaker", method="DELETE"))[0] == 404
+    desk.actions.tick()
+    desk.actions.follow([route], Guard("127.0.0.1", Secret("s3cret-token")))
+    assert (await desk.ask("/routes/guarded/breaker", method="DELETE"))[0] == 401
 
 
 async def test_an_unknown_route_is_404(desk: Desk) -> None:

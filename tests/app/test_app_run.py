@@ -147,7 +147,8 @@ def test_sigterm_drains(sidecar: Start, upstream: Upstream) -> None:
         running.until(lambda: running.admin("/readyz")[0] == 503, what="/readyz says 503")
         assert b"draining" in running.admin("/readyz")[1]
         assert running.admin("/healthz")[0] == 200
-        assert open_before.ask("GET", "/next").json == {"next": 1}
+        last = open_before.ask("GET", "/next")
+        assert (last.json, last.get("connection")) == ({"next": 1}, "close")
         assert ask(running.port, "GET", "/next").json == {"next": 1}
         upstream.release()
         assert slow.answer().json == {"slow": 1}
@@ -182,6 +183,24 @@ def test_a_drain_ends_after_its_timeout(sidecar: Start, upstream: Upstream) -> N
     assert "Traceback" not in running.log_text()
 
 
+def test_who_waits_for_a_slot_at_the_end_is_told_so(sidecar: Start, upstream: Upstream) -> None:
+    """The one that holds it and those in the queue alike: 503, when to ask again, and nothing is sent for them."""
+    upstream.otherwise(scripted.hang())
+    queue = "bulkhead: {in_flight: 1, queue: 5, queue_timeout: 20s}"
+    text = served(upstream, "drain: {timeout: 500ms, quiet: 100ms}")
+    running = sidecar(text.replace("total: 30s}}]", f"total: 30s}}, {queue}}}]"))
+    with Caller(running.port) as first, Caller(running.port) as second, Caller(running.port) as third:
+        for caller in (first, second, third):
+            caller.send(request("GET", "/hang"))
+        running.until(lambda: running.metric('sidecar_queued{route="all"}') == 2, what="two wait")
+        assert running.stop() == 0
+        for caller in (first, second, third):
+            refused = caller.answer()
+            told = (refused.status, refused.json["reason"], refused.get("connection"), refused.get("retry-after"))
+            assert told == (503, "draining", "close", "1")
+    assert upstream.count() == 1
+
+
 @pytest.mark.parametrize(
     "signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]]
 )
@@ -205,11 +224,11 @@ def test_sigint_and_a_second_sigterm_end_it_at_once(
 
 
 def test_sighup_does_not_end_it(sidecar: Start, upstream: Upstream) -> None:
-    """Operators send it to everything that has a configuration: one warning, and on it goes."""
+    """Operators send it to everything that has a configuration: it reads its own again, and on it goes."""
     upstream.otherwise(scripted.ok())
     running = sidecar(served(upstream))
     running.send_signal(signal.SIGHUP)
-    running.until(lambda: "SIGHUP" in running.stderr(), what="a warning")
+    running.until(lambda: "nothing changes" in running.stderr(), what="a line about it")
     assert running.ready()
     assert ask(running.port, "GET", "/").status == 200
     assert running.stop() == 0

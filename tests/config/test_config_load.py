@@ -151,6 +151,7 @@ TOP = [  # on line 6, column 1: more of the file
     (f"listen: unix:/{'x' * 107}", "6:9: listen: the path of a unix socket has at most 107 bytes"),
     ("listen: [unix:/x, a:1, unix:/x]", "6:1: listen: the same address is listed twice"),
     ("listen: {address: a:1, mode: '0600'}", "6:1: listen: mode is for unix sockets: leave it out"),
+    ("listen: {address: unix:/x, reuse_port: true}", "6:1: listen: reuse_port is for host:port: leave it out"),
     ("listen: {address: unix:/x, mode: 0600}", "6:34: listen.mode: must be an octal mode such as '0660', not 600; wri"),
     ("admin: {listen: unix:/x}", "6:17: admin.listen: must be host:port: a unix socket does not serve here"),
     ("admin: {listen: {address: a:1, tls: {}}}", "6:32: admin.listen.tls: unknown key"),

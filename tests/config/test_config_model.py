@@ -202,7 +202,7 @@ def test_a_route_of_three_lines_has_the_contracts_defaults(minimal: str, accepte
     assert [getattr(config, key) for key in absent] == [None, None]
     dumped: dict[str, Any] = json.loads(config.model_dump_json(exclude_none=True))
     assert dumped == {
-        "listen": [{"address": "127.0.0.1:8080"}],
+        "listen": [{"address": "127.0.0.1:8080", "reuse_port": False}],
         "admin": {"listen": {"address": "127.0.0.1:9901"}},
         "limits": {
             "header_bytes": 32 * 1024,

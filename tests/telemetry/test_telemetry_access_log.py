@@ -268,6 +268,31 @@ def test_a_rotated_log_goes_on_in_a_new_file(path: Path, tmp_path: Path) -> None
     assert (len(lines(tmp_path / "old")), len(lines(path))) == (1, 1)
 
 
+def test_another_file_in_another_format(path: Path, tmp_path: Path) -> None:
+    """What was written stays where it was; what was lost stays counted."""
+    log = AccessLog(str(path))
+    write(log)
+    log.change(str(tmp_path / "text"), format="text", sample=1.0, redact_query=True)
+    write(log)
+    log.change(str(tmp_path / "text"), format="json", sample=1.0, redact_query=True)
+    write(log)
+    log.close()
+    assert len(lines(path)) == 1
+    first, second = (tmp_path / "text").read_text().splitlines()
+    assert not first.startswith("{")
+    assert json.loads(second)["route"] == "toggles"
+
+
+def test_a_file_that_cannot_be_opened_changes_nothing(path: Path, tmp_path: Path) -> None:
+    """Neither the file nor the format."""
+    log = AccessLog(str(path))
+    with pytest.raises(OSError, match="directory"):
+        log.change(str(tmp_path / "none" / "log"), format="text", sample=0.0, redact_query=False)
+    write(log)
+    log.close()
+    assert json.loads(path.read_text())["route"] == "toggles"
+
+
 def test_standard_output_is_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     """The default goes where containers collect it."""
     log = AccessLog()

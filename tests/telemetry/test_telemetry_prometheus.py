@@ -223,7 +223,7 @@ def test_a_gauge_is_read_at_the_scrape_and_replaced_by_its_name() -> None:
 
 
 def test_configurations_are_counted() -> None:
-    """Each that was taken, the one at start included, and each that was rejected; both show before either."""
+    """Each that was taken while serving, and each that was rejected; both show before either."""
     prometheus = Prometheus()
     samples = read(prometheus, openmetrics=False)
     assert value(samples, "sidecar_config_reloads_total", result="ok") == 0
@@ -231,6 +231,7 @@ def test_configurations_are_counted() -> None:
         prometheus.config_loaded(ok=True)
     prometheus.config_loaded(ok=False)
     samples = read(prometheus, openmetrics=False)
+    assert prometheus.reloads() == {"ok": 2, "rejected": 1}
     assert value(samples, "sidecar_config_reloads_total", result="ok") == 2
     assert value(samples, "sidecar_config_reloads_total", result="rejected") == 1
 

@@ -40,10 +40,12 @@ class Place:
 
 
 @asynccontextmanager
-async def listening(answerer: Answerer, *, clock: HandClock | None = None) -> AsyncIterator[Place]:
+async def listening(
+    answerer: Answerer, *, clock: HandClock | None = None, reuse_port: bool = False
+) -> AsyncIterator[Place]:
     """A place whose callers and connections have ended afterwards."""
     server = Server(responder=answerer, clock=clock or HandClock())
-    place = Place(await Listener.bind(server, "127.0.0.1", 0))
+    place = Place(await Listener.bind(server, "127.0.0.1", 0, reuse_port=reuse_port))
     try:
         yield place
     finally:
@@ -254,5 +256,110 @@ def test_pipelined_requests_are_answered_in_order(run: Callable[..., None]) -> N
                 data += await client.read()
             await sending
             assert data == b"".join(b"/%d\n" % number for number in range(count))
+
+    run(law())
+
+
+def test_a_listener_that_retires_takes_who_waits_and_lets_nobody_down(run: Callable[..., None]) -> None:
+    """Whom the kernel has let in is served; a connection ends with the answer to its next request, which says so."""
+
+    async def law() -> None:
+        async with listening(Answerer(accept=lambda sink: sink.answer())) as place:
+            known = place.client()
+            await known.send(GET)
+            assert await known.read()
+            assert [connection.keeps_alive for connection in place.server.connections] == [True]
+            waiting = [place.client() for _ in range(20)]  # the loop has had no turn to accept them
+            await place.listener.retire()
+            with pytest.raises(ConnectionRefusedError):
+                place.client()
+            for client in (known, *waiting):
+                await client.send(GET)
+            for client in (known, *waiting):
+                assert (await client.read_all()).endswith(b"/a")
+
+    run(law())
+
+
+def test_connections_of_another_listener_stay(run: Callable[..., None]) -> None:
+    """They share everything but the address they came in at."""
+
+    async def law() -> None:
+        async with listening(Answerer(accept=lambda sink: sink.answer())) as place:
+            other = await Listener.bind(place.server, "127.0.0.1", 0)
+            client = place.client()
+            await client.send(GET)
+            assert await client.read()
+            await other.retire()
+            for _ in range(2):
+                await client.send(GET)
+                assert (await client.read()).endswith(b"/a")
+
+    run(law())
+
+
+@pytest.mark.parametrize("leaving", [0, 1])
+def test_of_two_that_share_an_address_either_may_leave(run: Callable[..., None], leaving: int) -> None:
+    """Who came before is served by whom the kernel chose, who comes after by the one that stays; nobody is reset."""
+
+    async def law() -> None:
+        async with listening(Answerer(accept=lambda sink: sink.answer()), reuse_port=True) as first:
+            server = Server(responder=Answerer(accept=lambda sink: sink.answer()), clock=HandClock())
+            second = await Listener.bind(server, "127.0.0.1", first.listener.port, reuse_port=True)
+            both = [first.listener, second]
+            clients = [first.client() for _ in range(40)]  # the loop has had no turn to accept them
+            handing = asyncio.get_running_loop().create_task(both[leaving].hand_over())
+            while not handing.done():
+                clients.append(first.client())
+                await asyncio.sleep(0.005)
+            assert await handing
+            count = both[1 - leaving].arrivals.count
+            late = [first.client() for _ in range(20)]
+            for client in (*clients, *late):
+                await client.send(GET)
+                assert (await client.read()).endswith(b"/a")
+            assert both[1 - leaving].arrivals.count - count >= len(late)
+            assert not await both[1 - leaving].hand_over()
+            second.close()
+            for connection in list(server.connections):
+                connection.abort()
+
+    run(law())
+
+
+def test_nobody_hands_over_to_nobody(run: Callable[..., None]) -> None:
+    """Who is alone at its address, or shares it with none, stays."""
+
+    async def law() -> None:
+        for reuse_port in (False, True):
+            async with listening(Answerer(accept=lambda sink: sink.answer()), reuse_port=reuse_port) as place:
+                assert not await place.listener.hand_over()
+                client = place.client()
+                await client.send(GET)
+                assert (await client.read()).endswith(b"/a")
+
+    run(law())
+
+
+def test_an_adopted_socket_is_not_ours_to_end(run: Callable[..., None]) -> None:
+    """Who waits in it when one listener goes is served by the next."""
+
+    async def law() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            server = Server(responder=Answerer(accept=lambda sink: sink.answer()), clock=HandClock())
+            old = await Listener.adopt(server, sock)
+            place = Place(old)
+            waiting = [place.client() for _ in range(10)]
+            assert await old.hand_over()
+            late = [place.client() for _ in range(10)]
+            new = await Listener.adopt(server, sock)
+            for client in (*waiting, *late):
+                await client.send(GET)
+                assert b"/a" in await client.read()
+            new.close()
+            for connection in list(server.connections):
+                connection.abort()
+            for client in place.clients:
+                client.socket.close()
 
     run(law())
