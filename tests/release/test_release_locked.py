@@ -21,7 +21,7 @@ def required(extra: str = "image") -> list[Requirement]:
     for text in PROJECT["optional-dependencies"][extra]:
         requirement = Requirement(text)
         if canonicalize_name(requirement.name) == PROJECT["name"]:
-            for other in requirement.extras:
+            for other in sorted(requirement.extras):
                 found += [Requirement(each) for each in PROJECT["optional-dependencies"][other]]
         else:
             found.append(requirement)
