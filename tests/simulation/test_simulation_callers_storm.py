@@ -121,7 +121,7 @@ def test_without_budgets_and_breakers_it_goes_on_after_its_cause_is_gone(
 ) -> None:
     """The control: three attempts for each request, and forty seconds after the return nobody is served."""
     figures = storm(CONTROL, outage)
-    record_property("figure", figures)
+    record_property("figure", str(figures))
     assert figures.amplification > 2.9
     assert figures.recovery == inf
 
@@ -133,7 +133,7 @@ def test_budgets_bound_what_retries_add(outage: str, record_property: Property) 
     What callers ask again on their own is requests, not attempts of ours: budgets alone do not end this storm.
     """
     figures = storm(BUDGETS, outage)
-    record_property("figure", figures)
+    record_property("figure", str(figures))
     assert 1.0 < figures.amplification <= 1.25
 
 
@@ -151,7 +151,7 @@ def test_breakers_all_but_end_it_and_let_the_upstream_return(
     out: there, from the first opening on.
     """
     figures = storm(BREAKERS, outage, callers=callers, seed=seed)
-    record_property("figure", figures)
+    record_property("figure", str(figures))
     assert (figures.once_open if outage == "hanging" else figures.amplification) <= 0.02
     assert figures.recovery <= 2.0 * figures.last_opening
 
@@ -166,7 +166,7 @@ def test_where_the_open_time_does_not_grow_recovery_takes_two_of_it_at_most(
 ) -> None:
     """`open_for_max` as short as `open_for`: 99 % succeed within ten seconds, still at 0.02 attempts per request."""
     figures = storm(STEADY, outage, callers=callers, seed=seed)
-    record_property("figure", figures)
+    record_property("figure", str(figures))
     assert (figures.once_open if outage == "hanging" else figures.amplification) <= 0.02
     assert figures.recovery <= 2.0 * 5.0
 
