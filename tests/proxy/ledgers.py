@@ -138,7 +138,7 @@ def keep_books(
     for route in routes:
         if (breaker := route.breaker) is not None:
             book = permits.setdefault(
-                id(breaker), PermitBook(breaker, clock, probes=probes, lease=breaker._lease, bound=bound)
+                id(breaker), PermitBook(breaker, clock, probes=probes, lease=breaker.lease, bound=bound)
             )
             route.breaker = cast("Breaker", book)
     budgets = {upstream.name: BudgetBook(upstream.budget) for upstream in upstreams}

@@ -34,7 +34,7 @@ def parse(data: bytes) -> RequestHead:
 
 def attributes(head: RequestHead | ResponseHead, *, but: str = "") -> dict[str, object]:
     """All that a head says. `but`: what whoever passes it on keeps there."""
-    unsaid = {but, "kin", "own"}
+    unsaid = {but, "asking", "kept", "kin", "own"}
     return {name.strip("_"): getattr(head, name) for name in head.__slots__ if name not in unsaid}
 
 
