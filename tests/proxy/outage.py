@@ -1,4 +1,4 @@
-"""Ten minutes of outage in virtual time: a real gateway and real policies, callers, an upstream that hangs for a while."""
+"""Ten minutes of outage in virtual time: a real gateway, real policies, callers, an upstream that hangs for a while."""
 
 from collections.abc import Iterator
 from typing import Any, cast

@@ -7,9 +7,9 @@ says which alerts fire when.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import pytest
 from fixtures.promql import DASHBOARDS, RULES, dashboard_queries, promtool, series_named

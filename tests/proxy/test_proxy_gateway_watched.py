@@ -1,4 +1,4 @@
-"""Ten minutes of outage, and all who watch it: what is told to people is little, and what is shown is true all the time.
+"""Ten minutes of outage, and all who watch: little is told to people, and what is shown is true all the time.
 
 The same play as that of the alerts. Notifications, process log and `/status` are driven as the process drives them, in
 virtual time; what callers saw is compared with what is said of it, twice a second.
