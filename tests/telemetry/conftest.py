@@ -40,7 +40,7 @@ def vocabulary() -> dict[str, set[str]]:
         "series": series,
         "outcome": OUTCOMES,
         "reason": set(REASONS),
-        "result": {*REASONS, "ok", "rejected"},
+        "result": {*REASONS, "ok", "rejected", "sent", "failed", "dropped"},
         "kind": {"last_known_good", "failover", "static"},
         "state": {*STATES, "idle", "active", "disk", "memory"},
     }
