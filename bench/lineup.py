@@ -35,6 +35,8 @@ class Proxy:
     environment: Mapping[str, str] = field(default_factory=dict)
     watched: bool = False
     """Whether everybody who may watch does: see `watchers`."""
+    plain_only: bool = False
+    """Whether the plain GET is all that is asked of it: it differs from another in nothing that the rest would show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,11 @@ AIOHTTP = Proxy(
     refusal="a constant 503 of its own",
     lacks="metrics, a breaker, retries on statuses",
 )
-WATCHED = replace(SIDECAR, name="watched", package="the sidecar, watched by all", watched=True)
+WATCHED = replace(SIDECAR, name="watched", package="the sidecar, watched by all", watched=True, plain_only=True)
 """With notifications and traces that nobody takes, and ten dashboards open."""
-LINEUP = (SIDECAR, WATCHED, ENVOY, TRAEFIK, CADDY, HAPROXY, NGINX, AIOHTTP)
+UNLOGGED = replace(SIDECAR, name="unlogged", package="the sidecar, its log disk full", plain_only=True)
+"""Every line of its access log is lost: the disk is full."""
+LINEUP = (SIDECAR, WATCHED, UNLOGGED, ENVOY, TRAEFIK, CADDY, HAPROXY, NGINX, AIOHTTP)
 BY_NAME = {proxy.name: proxy for proxy in LINEUP}
 
 

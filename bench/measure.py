@@ -142,11 +142,12 @@ def _parts(proxy: Proxy, running: Running, plan: Plan, figures: Figures) -> dict
     parts: dict[str, Callable[[], None]] = {}
     if plan.warm_up:
         parts["warm-up"] = partial(_warm_up, running, plan)
-    for workload in WORKLOADS:
+    for workload in (PLAIN,) if proxy.plain_only else WORKLOADS:
         parts[workload.name] = partial(_saturated, proxy, running, workload, plan, figures)
         if workload is PLAIN:  # after it, for a latency must not show what is still being loaded
             parts["fixed rate"] = partial(_fixed_rate, proxy.name, running.port, plan, figures)
-    parts["open connections"] = partial(_open, proxy, running, figures)
+    if not proxy.plain_only:
+        parts["open connections"] = partial(_open, proxy, running, figures)
     return parts
 
 
