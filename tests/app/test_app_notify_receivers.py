@@ -128,6 +128,8 @@ def test_what_waits_at_the_end_is_sent(sidecar: RunningSidecar, receiver: Upstre
     receiver.on(f"/broken/{SECRET}", scripted.answer(204, b""))
     for _ in range(2):
         ask(sidecar.port, "GET", "/users/x")
+    state = 'sidecar_breaker_state{route="users",state="open"}'
+    sidecar.until(lambda: sidecar.metric(state) == 1, what="it is open for longer than a millisecond")
     sidecar.send_signal(signal.SIGINT)
     assert sidecar.wait() == 0
     assert [body["opened"][0]["route"] for body in bodies(receiver, "broken")] == ["users"]

@@ -61,7 +61,15 @@ def container(command: Callable[..., Process], tmp_path: Path, upstream: Upstrea
 def sidecars(process: Process) -> list[int]:
     """The sidecars that run below the script."""
     below = [child for keeper in children(process.pid) for child in children(keeper)]
-    return [pid for pid in below if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    return [pid for pid in below if b"run" in command_line(pid)]
+
+
+def command_line(pid: int) -> list[bytes]:
+    """Of a process that may be gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def children(pid: int) -> list[int]:

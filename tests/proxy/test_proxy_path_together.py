@@ -29,6 +29,7 @@ PROBES: Final = 2
 OPEN_FOR_MAX, JITTER = 5.0, 0.2
 EJECTED_MAX: Final = 9.0
 MAX_AGE: Final = 20.0
+COALESCE: Final = 1.0
 RATIO, FLOOR, WINDOW = 0.1, 0.2, 10.0
 TEXT: Final = f"""\
 upstreams:
@@ -185,6 +186,17 @@ class Together(RuleBasedStateMachine):
                     exchange._under_way[0].refused()
             self.world.run(self.world.now + seconds * first)
 
+    @rule(path=st.sampled_from([b"/read", b"/other"]), askers=st.lists(SOMEBODY, min_size=2, max_size=4))
+    def many_ask_what_is_known(self, path: bytes, askers: list[bytes]) -> None:
+        """Each is answered once, if it can be, and then all ask at once: what others bring is theirs, or is not."""
+        for asker in sorted(set(askers)):
+            self.ask(1, path, asker, b"", method=b"GET")
+            exchange = self.accepted[-1]
+            for attempt in list(exchange._under_way):
+                attempt.answered(self._response(attempt, 200, ""))
+        for asker in askers:
+            self.ask(1, path, asker, b"", method=b"GET")
+
     @rule(
         which=ANY,
         status=st.sampled_from([200, 200, 200, 404, 429, 500, 503]),
@@ -329,6 +341,13 @@ class Together(RuleBasedStateMachine):
                 self.wrong.append("an answer that must not be kept")
             if self.world.now - float(made) > MAX_AGE + 1e-3:
                 self.wrong.append("an answer that is too old")
+        if exchange.label == "ok" and not exchange.attempts:  # brought by another request
+            assert exchange.body is not None
+            whose, made, said = exchange.body.rsplit(b"|", 2)
+            if whose != _asker(exchange) or said:
+                self.wrong.append("an answer that was another's alone")
+            if float(made) < exchange.started - 1e-6:  # the body says it to the microsecond
+                self.wrong.append("an answer from before it was asked for")
 
     def _live(self, route: Route) -> list[Exchange]:
         return [exchange for exchange in self.gateway.under_way if exchange.route is route]
@@ -349,16 +368,17 @@ class Together(RuleBasedStateMachine):
         """Never more than there are, and none by nobody."""
         for name, route in self.routes.items():
             live = self._live(route)
+            joined = [one for one in live if _has_joined(one)]
             holding = [one for one in live if isinstance(one.command, HOLDING) or _is_own_attempt(one)]
-            may_hold = [one for one in live if not isinstance(one.command, Queue)]
+            may_hold = [one for one in live if not isinstance(one.command, Queue)] + joined
             assert route.bulkhead is not None
-            assert len(holding) <= route.bulkhead.in_flight <= min(len(may_hold), IN_FLIGHT_AT_MOST[name])
+            assert len(holding) + len(joined) <= route.bulkhead.in_flight <= min(len(may_hold), IN_FLIGHT_AT_MOST[name])
 
     @invariant()
     def the_queue_is_who_waits(self) -> None:
         """Bounded in length and in time, and no slot is free meanwhile."""
         for name, route in self.routes.items():
-            waiting = [one for one in self._live(route) if isinstance(one.command, Queue)]
+            waiting = [one for one in self._live(route) if isinstance(one.command, Queue) and not _has_joined(one)]
             assert route.bulkhead is not None
             assert route.bulkhead.queued == len(waiting) <= QUEUED_AT_MOST[name]
             assert not waiting or route.bulkhead.in_flight >= route.bulkhead.limit
@@ -366,6 +386,17 @@ class Together(RuleBasedStateMachine):
                 assert isinstance(one.command, Queue)
                 left = one.command.until - self.world.now
                 assert 0.0 <= left <= QUEUED_FOR[name] + 1e-9, "wedged in the queue"
+
+    @invariant()
+    def who_waits_for_another_waits_for_somebody(self) -> None:
+        """Who asks the same and is under way; no longer than its patience; and nobody else's question is waited for."""
+        for route in self.routes.values():
+            joined = [one for one in self._live(route) if _has_joined(one)]
+            others = [one for one in self._live(route) if one not in joined and one.method == b"GET"]
+            for one in joined:
+                assert isinstance(one.command, Queue)
+                assert 0.0 <= one.command.until - self.world.now <= COALESCE + 1e-9
+                assert any(_asker(other) == _asker(one) for other in others), "nobody asks what it waits for"
 
     @invariant()
     def permits_are_held_by_attempts(self) -> None:
@@ -442,6 +473,14 @@ def _asker(exchange: Exchange) -> bytes:
     """All that an answer may depend on."""
     named = {name: value for name, _, value in exchange.headers}
     return b"|".join([exchange.path, named.get(b"authorization", b"-"), named.get(b"cookie", b"-")])
+
+
+def _has_joined(exchange: Exchange) -> bool:
+    """Whether it waits for another request's answer, and not for a slot."""
+    command, route = exchange.command, exchange.route
+    if not isinstance(command, Queue) or route is None or route.flights is None:
+        return False
+    return any(command.ticket in flight._tickets for flight in route.flights)
 
 
 def _is_own_attempt(exchange: Exchange) -> bool:
