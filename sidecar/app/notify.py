@@ -11,17 +11,19 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from random import Random
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from sidecar import config, tasks
 from sidecar.clock import MONOTONIC, WALL, Clock
 from sidecar.telemetry.delivery import Delivery, Reply
-from sidecar.telemetry.digest import Digest
 from sidecar.telemetry.journal import Entry, Journal
-from sidecar.telemetry.message import Message, payload
 from sidecar.telemetry.watched import Subjects
+
+if TYPE_CHECKING:  # some 15 ms at the start, which only who notifies shall pay
+    from sidecar.telemetry.digest import Digest
+    from sidecar.telemetry.message import Message
 
 TICK_EVERY: Final = 1.0
 """Seconds between two looks at what is due."""
@@ -44,7 +46,7 @@ async def post(url: str, body: bytes) -> Reply:
 class Receiver:
     """One webhook. sent, failed, dropped: messages that it took, tries that it did not, messages it never got."""
 
-    def __init__(self, name: str, asked: config.Notify, digest: Digest, post: Post, rng: Random) -> None:
+    def __init__(self, name: str, asked: config.Notify, digest: "Digest", post: Post, rng: Random) -> None:
         self.name = name
         self.asked = asked
         self.digest = digest
@@ -58,8 +60,10 @@ class Receiver:
         self._ill = False
         self._lost = False
 
-    def offer(self, message: Message) -> None:
+    def offer(self, message: "Message") -> None:
         """Takes it for sending; returns at once."""
+        from sidecar.telemetry.message import payload  # noqa: PLC0415 - see above
+
         if len(self._queue) >= WAITING:
             self._queue.popleft()
             self._give_up("too many wait before it")
@@ -195,6 +199,8 @@ class Notifier:
             receiver.digest.heard(entry)
 
     def _made(self, name: str, asked: config.Notify) -> Receiver:
+        from sidecar.telemetry.digest import Digest  # noqa: PLC0415 - see above
+
         digest = Digest(
             on=asked.on,
             window=asked.window,
